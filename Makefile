@@ -1,0 +1,35 @@
+# The ways into this checkout. `make setup` is part of each, and costs nothing once done.
+.DEFAULT_GOAL := help
+PY := .venv/bin/python
+
+.PHONY: help setup demo demo-down test test-fast lint bench clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' Makefile
+
+setup: ## install what is missing: system packages (as root), .venv
+	@scripts/bootstrap
+
+demo: setup ## hub to answer, across a gap, on this machine
+	@$(PY) -m scripts.demo
+
+demo-down: setup ## stop all that the demo has started
+	@$(PY) -m scripts.demo down
+
+test: setup ## every test, with real registry, SSH host and engines
+	@$(PY) -m pytest
+
+test-fast: setup ## the tests that need nothing but Python
+	@$(PY) -m pytest tests/unit
+
+lint: setup ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+bench: setup ## figures against skopeo and scp, in one run
+	@$(PY) -m scripts.bench
+
+clean: setup ## stop everything and remove all that was made, but for .venv
+	@$(PY) -m scripts.world down --purge
+	@rm -rf dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
