@@ -1,0 +1,1 @@
+"""Pure values: digests, descriptors, references, sizes, errors, events. Imports nothing of ours."""
