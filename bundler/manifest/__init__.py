@@ -1,0 +1,1 @@
+"""What is wanted (the manifest) and what is pinned (the lock)."""

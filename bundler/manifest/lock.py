@@ -1,0 +1,222 @@
+"""The lock: what a manifest resolves to. Every artifact is pinned to a descriptor, every workload is spelled out.
+
+The same bytes lie beside the manifest, in the store as the bundle's first blob, and behind the gap. Read there
+by the agent, so this module stands on dataclasses alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.core.media_types import RAW
+from bundler.core.records import from_json, to_json
+from bundler.core.reference import BundleName
+from bundler.core.strict_json import MalformedJson, canonical, parse_object
+
+FORMAT = 1
+"""The lock's format. A reader refuses any other."""
+
+_NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
+
+
+class UnsafePath(MalformedJson):
+    """A path or a name in a lock that could reach outside the directory that it belongs to."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("the lock", f"{path[:200]!r} is not a plain relative path")
+
+
+def checked_path(path: str) -> str:
+    """A relative path in POSIX form, without `..`, empty parts, backslashes or control characters.
+
+    Raises UnsafePath.
+    """
+    parts = path.split("/")
+    if any(part in ("", ".", "..") for part in parts) or "\\" in path or not path.isprintable():
+        raise UnsafePath(path)
+    return path
+
+
+def _checked_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UnsafePath(name)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedImage:
+    """An image: its manifest's descriptor, then the config's and the layers', as the registry states them.
+
+    `recipe` is set where a dockerfile made it: the digest of all that went into the build.
+    """
+
+    name: str
+    source: str
+    manifest: Descriptor
+    blobs: tuple[Descriptor, ...]
+    recipe: Digest | None = None
+
+    def __post_init__(self) -> None:
+        _checked_name(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedFile:
+    """A file of a model or a dataset: its path in it, its SHA-256, its bytes."""
+
+    path: str
+    digest: Digest
+    size: int
+
+    def __post_init__(self) -> None:
+        checked_path(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedFiles:
+    """A model or a dataset: the descriptor of its ModelPack manifest, and its files.
+
+    `revision` is the hub's commit; empty where there is none (local files).
+    """
+
+    name: str
+    source: str
+    manifest: Descriptor
+    files: tuple[LockedFile, ...]
+    revision: str = ""
+
+    def __post_init__(self) -> None:
+        _checked_name(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class LockedAgent:
+    """The executable that runs the bundle on the node."""
+
+    version: str
+    blob: Descriptor
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a node must have. No GPU means that the bundle runs on the CPU. Memory is bytes on each GPU."""
+
+    gpus: int = 0
+    model: str = ""
+    memory: int = 0
+    capability: str = ""
+    driver: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A directory that a container sees read-only.
+
+    `source` is relative to the release: `models/NAME`, `datasets/NAME` or `results/JOB`.
+    """
+
+    source: str
+    target: str
+
+    def __post_init__(self) -> None:
+        checked_path(self.source)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A job (runs to its end, leaves `results/NAME`) or a service (stays up, answers on `port`).
+
+    `files` are written to `/bundle/config`; a job writes to `/bundle/output`. `gpus` is how many it sees.
+    """
+
+    name: str
+    kind: str
+    image: str
+    command: tuple[str, ...]
+    mounts: tuple[Mount, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    gpus: int = 0
+    shm: int = 1 << 30
+    port: int = 0
+    bind: str = "127.0.0.1"
+    health: str = ""
+
+    def __post_init__(self) -> None:
+        _checked_name(self.name)
+        for path in self.files:
+            checked_path(path)
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it stays up."""
+        return self.port > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked once everything is up: to which service, under which model name."""
+
+    service: str
+    model: str
+    text: str
+    max_tokens: int = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Lock:
+    """All of it. `workloads` stand in the order in which they run."""
+
+    format: int
+    name: str
+    version: str
+    agent: LockedAgent
+    hardware: Hardware
+    images: tuple[LockedImage, ...] = ()
+    models: tuple[LockedFiles, ...] = ()
+    datasets: tuple[LockedFiles, ...] = ()
+    workloads: tuple[Workload, ...] = ()
+    question: Question | None = None
+
+    def __post_init__(self) -> None:
+        """Every name that is used is there. Raises MalformedJson."""
+        images = {image.name for image in self.images}
+        sources = {f"models/{model.name}" for model in self.models}
+        sources |= {f"datasets/{dataset.name}" for dataset in self.datasets}
+        for workload in self.workloads:
+            needed = {mount.source for mount in workload.mounts}
+            if not workload.command or workload.image not in images or not needed <= sources:
+                raise MalformedJson("the lock", f"{workload.name} has no command, or needs what is not in the bundle")
+            if not workload.is_service:
+                sources.add(f"results/{workload.name}")
+
+    @classmethod
+    def parse(cls, raw: bytes, what: str) -> Lock:
+        """Read a lock's bytes; `what` names it in errors. Raises MalformedJson."""
+        document = parse_object(raw, what)
+        if document.get("format") != FORMAT:
+            raise MalformedJson(what, f"its format is {document.get('format')!r}, this program reads format {FORMAT}")
+        return from_json(cls, document, what)
+
+    def encode(self) -> bytes:
+        """The lock's bytes: the same for the same lock, indented so that people can compare two."""
+        return canonical(to_json(self), indent=2)
+
+    @property
+    def bundle(self) -> BundleName:
+        """The bundle's name and version."""
+        return BundleName(self.name, self.version)
+
+    def blobs(self) -> Iterator[Descriptor]:
+        """Every blob that the artifacts consist of, the agent's among them; the lock's own is not."""
+        yield self.agent.blob
+        for image in self.images:
+            yield image.manifest
+            yield from image.blobs
+        for files in (*self.models, *self.datasets):
+            yield files.manifest
+            for file in files.files:
+                yield Descriptor(RAW, file.digest, file.size)

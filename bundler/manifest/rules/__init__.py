@@ -1,0 +1,27 @@
+"""What can't work, and can be seen in the manifest alone. Each rule carries its source.
+
+LF is LLaMA-Factory's source at the version named, VW the vLLM 0.8.5.post1 wheel's. What needs the model's shape, the
+data or the node is checked later: by `bundle plan`, `bundle rehearse` and `bundle check`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bundler.manifest.findings import Problem
+from bundler.manifest.rules import datasets, names, serving, target, training
+from bundler.manifest.schema import Manifest
+
+RULES = (
+    *names.RULES,
+    *target.RULES,
+    *training.RULES,
+    *datasets.RULES,
+    *serving.RULES,
+)
+
+
+def problems(manifest: Manifest) -> Iterator[Problem]:
+    """All that is wrong with a manifest that the schema takes."""
+    for rule in RULES:
+        yield from rule(manifest)

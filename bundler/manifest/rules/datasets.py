@@ -1,0 +1,67 @@
+"""Datasets: what LLaMA-Factory would refuse or drop, as far as their descriptions show it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bundler.manifest.artifacts import Dataset
+from bundler.manifest.findings import Problem
+from bundler.manifest.schema import Manifest
+from bundler.manifest.version import Version
+
+_OPENAI_SINCE = Version("0.9.4")
+"""LF 0.9.3, data/converter.py: `formatting: openai` raises; 0.9.4 has it."""
+
+_RANKED = ("rm", "dpo")
+
+
+def formatting(manifest: Manifest) -> Iterator[Problem]:
+    """A formatting that the image's version can read."""
+    for name, dataset in _trained_on(manifest):
+        if dataset.formatting == "openai" and manifest.train and manifest.train.llamafactory < _OPENAI_SINCE:
+            because = f"the image has LLaMA-Factory {manifest.train.llamafactory}, openai came with {_OPENAI_SINCE}"
+            path, concerns = ("datasets", name, "formatting"), (("train", "llamafactory"),)
+            yield Problem(path, "'openai'", "sharegpt or alpaca", because, concerns=concerns)
+
+
+def ranking(manifest: Manifest) -> Iterator[Problem]:
+    """Stages rm and dpo take datasets with a ranking, all others those without (LF 0.9.3, data/loader.py)."""
+    for name, dataset in _trained_on(manifest):
+        stage = manifest.train.stage if manifest.train else "sft"
+        wanted = stage in _RANKED
+        path, concerns = ("datasets", name, "ranking"), (("train", "stage"),)
+        if dataset.ranking != wanted:
+            found, expected = ("true", "false") if dataset.ranking else ("false", "true")
+            yield Problem(path, found, expected, f"train.stage is {stage}", concerns=concerns)
+
+
+def columns(manifest: Manifest) -> Iterator[Problem]:
+    """Columns that a stage can't do without (LF 0.9.3, data/converter.py)."""
+    for name, dataset in _trained_on(manifest):
+        needed = _needed(dataset, manifest.train.stage if manifest.train else "sft")
+        for column in needed:
+            if getattr(dataset.columns, column) is None:
+                because = f"formatting {dataset.formatting}, stage {manifest.train.stage if manifest.train else ''}"
+                yield Problem(
+                    ("datasets", name, "columns", column),
+                    "nothing",
+                    "the name of a column",
+                    because,
+                    concerns=(("train", "stage"),),
+                )
+
+
+def _needed(dataset: Dataset, stage: str) -> tuple[str, ...]:
+    text = ("prompt",) if dataset.formatting == "alpaca" else ("messages",)
+    if stage == "kto":
+        return (*text, "kto_tag")
+    return (*text, "chosen", "rejected") if dataset.ranking and stage in _RANKED else text
+
+
+def _trained_on(manifest: Manifest) -> Iterator[tuple[str, Dataset]]:
+    for name in dict.fromkeys(manifest.train.datasets if manifest.train else ()):
+        if name in manifest.datasets:
+            yield name, manifest.datasets[name]
+
+
+RULES = (formatting, ranking, columns)
