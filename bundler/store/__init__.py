@@ -1,0 +1,1 @@
+"""Where bytes live: an OCI image layout shared by many bundles."""

@@ -1,0 +1,54 @@
+"""Writing a blob whose digest is known only at its end (a layer that is being compressed)."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from types import TracebackType
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.core.durable import explained, publish
+from bundler.core.owner import Owner
+from bundler.store.layout import Store
+from bundler.store.writer import abandoned
+
+
+class Ingest:
+    """Takes bytes and names them by their digest when they are whole; a context manager. Can't be resumed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._path = store.partial / f"ingest-{secrets.token_hex(8)}.{Owner.me().key}"
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def __enter__(self) -> Ingest:
+        for left in self._store.partial.glob("ingest-*"):
+            if abandoned(left):  # of a process that was killed; nothing can go on with it
+                left.unlink(missing_ok=True)
+        with explained(self._path):
+            self._file = open(self._path, "xb", buffering=0)
+        return self
+
+    def write(self, chunk: bytes) -> None:
+        """Append bytes. Raises NoSpace."""
+        with explained(self._path):
+            view = memoryview(chunk)
+            while view:
+                view = view[self._file.write(view) :]
+        self._hash.update(chunk)
+        self._size += len(chunk)
+
+    def commit(self, media_type: str) -> Descriptor:
+        """Give the blob its name. Returns its descriptor."""
+        blob = Descriptor(media_type, Digest(self._hash.hexdigest()), self._size)
+        with explained(self._path):
+            publish(self._path, self._store.path(blob.digest), mode=0o444)
+        return blob
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._path.unlink(missing_ok=True)
