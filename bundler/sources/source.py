@@ -1,0 +1,65 @@
+"""The seam of this room: where a blob's bytes come from, and a stream of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from bundler.core.descriptor import Descriptor
+
+CHUNK = 1 << 20
+"""Bytes read at once: enough that the interpreter is not felt, little enough that a stop is prompt."""
+
+
+class Stream(Protocol):
+    """A blob's bytes from `offset` on, which is 0 where the source can't begin later."""
+
+    @property
+    def offset(self) -> int:
+        """Where the first chunk stands in the blob, in bytes."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]:
+        """The chunks. Raises Transient where the connection fails, NetworkFailed where it is of no use."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection or the file. For the thread that reads."""
+        ...
+
+    def abort(self) -> None:
+        """End a read that another thread waits in. May be called at any time, from any thread."""
+        ...
+
+
+class BlobSource(Protocol):
+    """Somewhere that blobs can be read from."""
+
+    @property
+    def name(self) -> str:
+        """What it is, for people: a registry and a repository, a hub's model, a directory."""
+        ...
+
+    @property
+    def suspicion(self) -> str:
+        """Why bytes that come from it would be wrong, for people."""
+        ...
+
+    @property
+    def remedy(self) -> str:
+        """What to do then."""
+        ...
+
+    def open(self, blob: Descriptor, offset: int) -> Stream:
+        """Begin to read at `offset`, or at 0. Raises Transient or NetworkFailed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A blob to be fetched: which, what it is for people, and where from."""
+
+    blob: Descriptor
+    label: str
+    source: BlobSource
