@@ -1,0 +1,1 @@
+"""From one store to another, over SSH. The standard library only, so that the agent carries it too."""

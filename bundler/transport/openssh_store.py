@@ -1,0 +1,164 @@
+"""A remote store behind the system's OpenSSH: several connections at once, a POSIX shell at their far ends."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.core.events import BytesMoved, Events
+from bundler.core.owner import Owner
+from bundler.core.strict_json import LIMIT, parse_object
+from bundler.store.closure import Member
+from bundler.store.layout import Store, decode_index, encode_index, merged
+from bundler.transport.connector import Connector
+from bundler.transport.destination import Destination
+from bundler.transport.parallel import together
+from bundler.transport.place import Place
+from bundler.transport.refusals import ConnectionFailed
+from bundler.transport.remote_errors import RemoteIncomplete, RemoteLocked
+from bundler.transport.remote_store import STEP_CHECK, Holdings
+from bundler.transport.session import STALL_SECONDS, Session
+from bundler.transport.shipment import Shipment
+from bundler.transport.stream import Stream
+
+STREAMS = min(4, max(2, os.cpu_count() or 2))
+"""Connections at once. Each keeps a core busy with its cipher here: more of them than cores are slower than as many.
+One would leave half of a link idle whose round trip is long, for ssh has 2 MiB in flight at most (channels.h)."""
+
+_ATTEMPTS = 3  # of a short exchange on a host that has answered before
+_SWAPS = 50  # each one that is lost was won by another push
+_LISTED = re.compile(r"-\S*\s+\d+\s+\S+\s+\S+\s+(\d+)\s.*\s(?:(partial/)?([0-9a-f]{64})(?:\.\S+)?)")
+T = TypeVar("T")
+
+
+class OpenSshStore:
+    """A store on a host that `ssh` reaches. `streams` is how many connections at most carry blobs at once."""
+
+    def __init__(self, destination: Destination, *, streams: int = STREAMS, stall: float = STALL_SECONDS) -> None:
+        self._connector = Connector(destination, stall=stall)
+        self._streams = streams
+        self._begun: frozenset[str] = frozenset()
+
+    @property
+    def place(self) -> Place:
+        """The login and the directory."""
+        return self._connector.place
+
+    @property
+    def host_keys(self) -> tuple[str, ...]:
+        """The fingerprints that known_hosts has of the host."""
+        return self._connector.host_keys()
+
+    def survey(self) -> Holdings:
+        """See RemoteStore."""
+        return self._exchange(self._survey)
+
+    def _survey(self, session: Session) -> Holdings:
+        room = self._connector.prepare(session)
+        whole, begun = _listing(session)
+        self._begun = frozenset(digest.hex for digest in begun)
+        return Holdings(room.free_bytes, room.free_inodes, whole, begun)
+
+    def damaged(self, members: Sequence[Member], events: Events) -> tuple[Member, ...]:
+        """See RemoteStore."""
+        bad: list[Member] = []
+
+        def check(member: Member) -> None:
+            if not self._exchange(lambda session: self._right(session, member)):
+                bad.append(member)
+            events.emit(BytesMoved(STEP_CHECK, member.label, member.blob.size))
+
+        largest_first = sorted(members, key=lambda member: -member.blob.size)
+        tasks = [partial(check, member) for member in largest_first]
+        lost = together(tasks, self._streams, self._connector.cancelled)
+        if lost:
+            raise lost
+        return tuple(bad)
+
+    def _right(self, session: Session, member: Member) -> bool:
+        session.backlog = member.blob.size
+        session.request("check", member.blob.digest.hex)
+        word, _, rest = session.answer().partition(" ")
+        session.backlog = 0
+        if word not in ("ok", "bad"):
+            raise self._connector.refusal(word, rest)
+        return word == "ok"
+
+    def send(self, source: Store, members: Sequence[Member], events: Events) -> int:
+        """See RemoteStore."""
+        shipment = Shipment(members, self._begun, events)
+        streams = min(self._streams, shipment.lots())
+        tasks = [Stream(shipment, source, self._connector).run for _ in range(streams)]
+        lost = together(tasks, streams, self._connector.cancelled)
+        if lost and shipment.lots():
+            raise lost
+        return shipment.sent
+
+    def commit(self, members: Sequence[Member], agent: Digest, entries: Sequence[Descriptor]) -> None:
+        """See RemoteStore."""
+        self._exchange(lambda session: self._commit(session, members, agent, entries))
+
+    def _commit(
+        self, session: Session, members: Sequence[Member], agent: Digest, entries: Sequence[Descriptor]
+    ) -> None:
+        whole, _ = _listing(session)
+        missing = [member for member in members if whole.get(member.blob.digest) != member.blob.size]
+        if missing:
+            raise RemoteIncomplete(self.place, missing)
+        session.request("agent", agent.hex)
+        self._expect(session, "agent")
+        for _ in range(_SWAPS):
+            session.request("index")
+            before, _, length = self._expect(session, "index")[1].partition(" ")
+            raw = session.read(min(int(length), LIMIT + 1))
+            after = encode_index(merged(decode_index(raw, f"{self.place}/index.json"), entries))
+            if after == raw:
+                return
+            session.request("swap", before, len(after))
+            session.send(after)
+            if self._expect(session, "swapped", "changed")[0] == "swapped":
+                return
+        raise RemoteLocked(self.place, "other pushes, without end")
+
+    def _expect(self, session: Session, *wanted: str) -> tuple[str, str]:
+        word, _, rest = session.answer().partition(" ")
+        if word == "held":
+            raise RemoteLocked(self.place, str(Owner.parse(parse_object(rest.encode(), f"{self.place}/index.lock"))))
+        if word not in wanted:
+            raise self._connector.refusal(word, rest)
+        return word, rest
+
+    def close(self) -> None:
+        """See RemoteStore."""
+        self._connector.close()
+
+    def _exchange(self, talk: Callable[[Session], T]) -> T:
+        """Talk over a session; once more over a new one if that had broken while it lay idle."""
+        attempts = _ATTEMPTS if self._connector.room else 1
+        while True:
+            attempts -= 1
+            try:
+                with self._connector.borrow() as session:
+                    return talk(session)
+            except ConnectionFailed as error:
+                if not error.transient or not attempts:
+                    raise
+
+
+def _listing(session: Session) -> tuple[dict[Digest, int], dict[Digest, int]]:
+    """The blobs that are there whole, and those that can be gone on with, by their lengths."""
+    whole: dict[Digest, int] = {}
+    begun: dict[Digest, int] = {}
+    session.request("list")
+    while (line := session.answer()) != "end":
+        match = _LISTED.fullmatch(line)
+        if match:
+            size, in_flight, hex_ = match.groups()
+            found = begun if in_flight else whole
+            found[Digest(hex_)] = max(int(size), found.get(Digest(hex_), 0))
+    return whole, begun
