@@ -1,0 +1,1 @@
+"""Manifest to workloads, workloads to container specs: pure functions, nothing runs here."""

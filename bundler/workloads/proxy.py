@@ -1,0 +1,55 @@
+"""The proxy in front of a service: the service itself sits on a network with no route out, and stays reachable.
+
+An engine ignores published ports on internal networks (Docker 20.10 to 28), and a bridge that publishes ports
+also lets packets out. So a container of our own stands on both: a few lines of Python from the service's image
+that pass bytes between the published port and the service.
+"""
+
+from __future__ import annotations
+
+from bundler.core.digest import Digest
+from bundler.manifest.lock import Workload
+from bundler.workloads.container import ContainerSpec, Placement, Published
+
+SOURCE = """\
+import asyncio, sys
+
+async def copy(reader, writer):
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except OSError:
+        pass
+    finally:
+        writer.close()
+
+async def serve(reader, writer):
+    try:
+        upstream = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))
+    except OSError:
+        writer.close()
+        return
+    await asyncio.gather(copy(reader, upstream[1]), copy(upstream[0], writer))
+
+async def main():
+    server = await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2]))
+    async with server:
+        await server.serve_forever()
+
+asyncio.run(main())
+"""
+
+
+def proxy(workload: Workload, image: str, fingerprint: Digest, at: Placement) -> ContainerSpec:
+    """The container that publishes a service's port on the node, at the address that the manifest names."""
+    return ContainerSpec(
+        name=at.named(workload.name, "proxy"),
+        image=image,
+        command=("python3", "-c", SOURCE, workload.name, str(workload.port)),
+        network=at.inner,
+        edge=at.edge,
+        published=Published(workload.bind, workload.port),
+        user=at.user,
+        labels=at.labels(workload.name, "proxy", fingerprint),
+    )
