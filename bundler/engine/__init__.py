@@ -1,0 +1,1 @@
+"""Runs container specs, builds images, takes images out of the store."""

@@ -1,0 +1,314 @@
+"""The Docker Engine, 20.10 and newer, through the docker SDK. Imported only by verbs that change something."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import DeviceRequest, LogConfig, Mount, NetworkingConfig, Ulimit
+from requests.exceptions import ConnectionError as RequestsConnectionError
+from requests.exceptions import RequestException
+from urllib3.exceptions import HTTPError
+
+from bundler.core.descriptor import Descriptor
+from bundler.engine.errors import EngineFailed, NoEngine
+from bundler.engine.listing import endpoint
+from bundler.workloads import labels
+from bundler.workloads.container import ContainerSpec
+
+_CDI_GPU = "nvidia.com/gpu"
+"""The kind that NVIDIA's CDI specifications give GPUs (nvidia-ctk cdi generate)."""
+_LOG = LogConfig(type="json-file", config={"max-size": "50m", "max-file": "3"})
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What the engine says of itself. `root` is its data directory on its own machine."""
+
+    version: str
+    storage: str
+    root: str
+    runtimes: tuple[str, ...]
+    cdi: bool
+
+    @property
+    def offers_gpus(self) -> bool:
+        """Whether containers can be given NVIDIA GPUs: by NVIDIA's runtime, or by CDI."""
+        return "nvidia" in self.runtimes or self.cdi
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container as the engine sees it. `exit_code` means something once it does not run."""
+
+    id: str
+    name: str
+    running: bool
+    exit_code: int
+    labels: dict[str, str]
+    started: str
+
+    @property
+    def directory(self) -> str:
+        """The release that it belongs to; empty where it is none of ours."""
+        return self.labels.get(labels.DIRECTORY, "")
+
+    @property
+    def ended_well(self) -> bool:
+        """Whether it has run to its end; one that was only created has exit code 0 too, and no start."""
+        return not self.running and self.exit_code == 0 and not self.started.startswith("0001-")
+
+
+def _hostname(spec: ContainerSpec) -> str:
+    """Never a service's name, which a proxy must find on the network and not in itself; short (hostname(7): 64)."""
+    return f"{spec.labels[labels.ROLE]}--bundle"
+
+
+@contextmanager
+def _explained(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except RequestsConnectionError as error:
+        raise NoEngine(endpoint(), f"the connection broke while {doing}: {error}") from error
+    except APIError as error:
+        raise EngineFailed(
+            f"the engine refused {doing}",
+            because=str(error.explanation or error),
+            hint="docker info   # shows whether the engine is well; its own log says more",
+        ) from error
+    except (RequestException, HTTPError, struct.error) as error:  # the engine went away in the middle of an answer
+        raise NoEngine(endpoint(), f"the connection broke while {doing}: {_root_cause(error)}") from error
+    except DockerException as error:
+        raise EngineFailed(f"the docker SDK failed while {doing}", because=str(error)) from error
+
+
+def _root_cause(error: BaseException) -> str:
+    """What the operating system said, below the layers of libraries that pass it on."""
+    causes: list[object] = [error]
+    for cause in causes:
+        if isinstance(cause, OSError) and cause.strerror:
+            return cause.strerror
+        if isinstance(cause, BaseException):
+            causes += [*cause.args, cause.__cause__, cause.__context__]
+    return str(error)
+
+
+class DockerEngine:
+    """A Docker Engine that answers."""
+
+    def __init__(self, client: docker.DockerClient) -> None:
+        self._client = client
+        self._api = client.api
+
+    @classmethod
+    def connect(cls) -> DockerEngine:
+        """The engine of DOCKER_HOST, or of this machine. Raises NoEngine."""
+        try:
+            client = docker.from_env(timeout=3600)
+            client.ping()
+        except (DockerException, RequestsConnectionError) as error:
+            raise NoEngine(endpoint(), _root_cause(error)) from error
+        return cls(client)
+
+    def info(self) -> EngineInfo:
+        """Version, storage driver, data directory, runtimes."""
+        with _explained("describing itself"):
+            info: dict[str, Any] = self._client.info()
+        return EngineInfo(
+            version=info.get("ServerVersion", ""),
+            storage=info.get("Driver", ""),
+            root=info.get("DockerRootDir", ""),
+            runtimes=tuple(info.get("Runtimes") or ()),
+            cdi=any(str(device.get("ID", "")).startswith(_CDI_GPU) for device in info.get("DiscoveredDevices") or ()),
+        )
+
+    # Images
+
+    def image(self, manifest: Descriptor, config: Descriptor) -> str | None:
+        """The id of an image that the engine holds, or None.
+
+        It is the config's digest, except in the containerd image store, where it is the manifest's.
+        """
+        for digest in (config.digest, manifest.digest):
+            try:
+                with _explained("looking for an image"):
+                    found: dict[str, Any] = self._client.images.get(str(digest)).attrs
+                    return cast(str, found["Id"])
+            except EngineFailed as error:
+                if not isinstance(error.__cause__, ImageNotFound):
+                    raise
+        return None
+
+    def pull(self, reference: str, progress: Callable[[str, int], None]) -> None:
+        """Pull by digest; `progress` is told a layer's id and the bytes that came since the last call."""
+        seen: dict[str, int] = {}
+        with _explained(f"the pull of {reference}"):
+            for line in self._api.pull(reference, stream=True, decode=True):
+                if "error" in line:
+                    raise EngineFailed(f"the engine could not take in {reference}", because=str(line["error"]))
+                detail = line.get("progressDetail") or {}
+                if line.get("status") == "Downloading" and "current" in detail:
+                    layer, current = str(line.get("id")), int(detail["current"])
+                    progress(layer, max(0, current - seen.get(layer, 0)))
+                    seen[layer] = current
+
+    def tag(self, image: str, repository: str, tag: str) -> None:
+        """Give an image a name, so that it is found by people and not pruned."""
+        with _explained(f"naming an image {repository}:{tag}"):
+            self._api.tag(image, repository, tag)
+
+    def untag(self, reference: str) -> None:
+        """Take a name from an image; the image stays as long as it has another."""
+        with _explained(f"removing the name {reference}"):
+            self._api.remove_image(reference, noprune=True)
+
+    def save(self, image: str) -> Iterator[bytes]:
+        """The image as the tar stream of `docker save`."""
+        with _explained(f"saving {image}"):
+            yield from self._api.get_image(image, chunk_size=1 << 20)
+
+    # Networks and containers
+
+    def ensure_network(self, name: str, labels: dict[str, str], *, internal: bool) -> None:
+        """A bridge with this name: internal (no gateway), or one that only lets published ports in."""
+        options = {} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+        with _explained(f"making the network {name}"):
+            if self._client.networks.list(names=[f"^{name}$"]):
+                return
+            self._api.create_network(
+                name, driver="bridge", internal=internal, options=options, labels=labels, check_duplicate=True
+            )
+
+    def start(self, spec: ContainerSpec) -> str:
+        """Create and start a container. Returns its id; raises EngineFailed and leaves none behind."""
+        with _explained(f"starting {spec.name}"):
+            identity = cast(str, self._create(spec)["Id"])
+            try:
+                if spec.edge:
+                    self._api.connect_container_to_network(identity, spec.edge)
+                self._api.start(identity)
+            except BaseException:
+                self._api.remove_container(identity, force=True)
+                raise
+        return identity
+
+    def _create(self, spec: ContainerSpec) -> dict[str, Any]:
+        ports: dict[int | str, Any] = {}
+        if spec.published:
+            ports[f"{spec.published.port}/tcp"] = (spec.published.bind, spec.published.port)
+        host = self._api.create_host_config(
+            # as mounts, because the engine makes a missing source of a bind, empty, instead of refusing it
+            mounts=[Mount(b.target, b.source, type="bind", read_only=b.read_only) for b in spec.binds],
+            cap_drop=["ALL"],
+            security_opt=["no-new-privileges"],
+            read_only=True,
+            # Triton and torch.compile load what they compile from here, so it may not be noexec (Docker's default)
+            tmpfs={"/tmp": "rw,exec,nosuid,nodev,mode=1777"},
+            shm_size=spec.shm,
+            ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)] if spec.gpus else None,
+            port_bindings=ports,
+            network_mode=spec.network,
+            device_requests=self._gpus(spec.gpus) if spec.gpus else None,
+            log_config=_LOG,
+            # a job in a network of its own (none) has no name for itself otherwise, and torchrun asks for it
+            extra_hosts={_hostname(spec): "127.0.0.1"} if spec.network == "none" else None,
+            init=True,
+        )
+        networking = None
+        if spec.network != "none":
+            aliases = [spec.alias] if spec.alias else None
+            endpoint_config = self._api.create_endpoint_config(aliases=aliases)
+            networking = NetworkingConfig(cast(Any, {spec.network: endpoint_config}))
+        created: dict[str, Any] = self._api.create_container(
+            image=spec.image,
+            name=spec.name,
+            hostname=_hostname(spec),
+            entrypoint=[spec.command[0]],
+            command=list(spec.command[1:]),
+            user=spec.user,
+            environment=dict(spec.environment),
+            labels=dict(spec.labels),
+            ports=[spec.published.port] if spec.published else None,
+            host_config=host,
+            networking_config=networking,
+        )
+        return created
+
+    def _gpus(self, count: int) -> list[DeviceRequest]:
+        """Through NVIDIA's runtime, or, where the engine has only CDI, by CDI's device names."""
+        if "nvidia" in self.info().runtimes:
+            return [DeviceRequest(count=count, capabilities=[["gpu"]])]
+        return [DeviceRequest(driver="cdi", device_ids=[f"{_CDI_GPU}={index}" for index in range(count)])]
+
+    def find(self, name: str) -> ContainerState | None:
+        """The container with this name, running or not."""
+        with _explained(f"looking for the container {name}"):
+            try:
+                return self._state(name)
+            except NotFound:
+                return None
+
+    def _state(self, name: str) -> ContainerState:
+        found = self._api.inspect_container(name)
+        state = found["State"]
+        return ContainerState(
+            id=found["Id"],
+            name=found["Name"].lstrip("/"),
+            running=bool(state["Running"]) and not state.get("Restarting"),
+            exit_code=int(state["ExitCode"]),
+            labels=found["Config"]["Labels"] or {},
+            started=state["StartedAt"],
+        )
+
+    def list_containers(self, filters: dict[str, Any]) -> list[dict[str, Any]]:
+        """The engine's own list of containers, running or not (see `listing`, which is faster where it can be)."""
+        with _explained("listing containers"):
+            found: list[dict[str, Any]] = self._api.containers(all=True, filters=filters)
+        return found
+
+    def wait(self, identity: str) -> int:
+        """Wait for a container to end. Returns its exit code."""
+        with _explained("waiting for a container"):
+            return int(self._api.wait(identity, timeout=None)["StatusCode"])
+
+    def logs(self, identity: str, *, tail: int | None = None, follow: bool = False) -> Iterator[bytes]:
+        """A container's output, in the pieces that it came in; its end only after the container's with `follow`."""
+        with _explained("reading a log"):
+            yield from self._api.logs(identity, stream=True, follow=follow, tail="all" if tail is None else tail)
+
+    def last_words(self, identity: str, count: int) -> tuple[str, ...]:
+        """The last lines of a container's output, and those of its errors that are not among them.
+
+        The engine reads output and errors from two pipes, so an error may stand before lines printed earlier.
+        """
+        with _explained("reading a log"):
+            both, errors = (
+                self._api.logs(identity, stdout=stdout, stderr=True, tail=count).decode(errors="replace").splitlines()
+                for stdout in (True, False)
+            )
+        return (*both, *(line for line in errors if line not in both))
+
+    def keep_running(self, identity: str) -> None:
+        """From now on the engine starts this container again when it or the machine has stopped."""
+        with _explained("setting a restart policy"):
+            self._api.update_container(identity, restart_policy=cast(Any, {"Name": "unless-stopped"}))
+
+    def remove(self, identity: str) -> None:
+        """Stop a container, with 10 seconds' notice, and remove it."""
+        with _explained("removing a container"):
+            try:
+                self._api.stop(identity, timeout=10)
+                self._api.remove_container(identity, force=True)
+            except NotFound:
+                return
+
+    def remove_networks(self, bundle: str) -> None:
+        """Remove a bundle's networks."""
+        with _explained("removing networks"):
+            for network in self._client.networks.list(filters={"label": f"{labels.BUNDLE}={bundle}"}):
+                network.remove()

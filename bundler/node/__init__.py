@@ -1,0 +1,1 @@
+"""What a node is, and whether a bundle fits it."""
