@@ -1,0 +1,50 @@
+"""`bundle build`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundler.cli import options
+from bundler.cli.lock import document as lock_document
+from bundler.cli.lock import text as lock_text
+from bundler.core.events import Events
+from bundler.core.size import format_duration, format_size
+
+
+@click.command("build")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--locked", is_flag=True, help="Fail, naming what moved, where the lock would change.")
+@options.store
+@options.output
+@options.running("build")
+def command(manifest: Path, locked: bool, store: Path, output: str, events: Events) -> None:
+    """Fetch and pin all that a manifest names, into a store. Run again, it fetches only what is missing.
+
+    \b
+    bundle build manifests/demo.yaml
+    bundle build manifests/demo.yaml --locked          # in CI: nothing may have moved
+    bundle build manifests/demo.yaml --store /data/bundles
+    """
+    from bundler.manifest.loader import load
+    from bundler.operations.build import build
+    from bundler.store.layout import Store
+
+    result = build(load(manifest), manifest, Store.create(store), events, locked=locked)
+    fetched = f"{len(result.fetched.fetched)} blobs fetched, {len(result.fetched.present)} were there"
+    options.show(
+        output,
+        {
+            **lock_document(result.locked),
+            "root": str(result.bundle.root.digest),
+            "bytes": result.bytes,
+            "fetched": {"blobs": len(result.fetched.fetched), "bytes": result.fetched.bytes},
+            "seconds": round(result.seconds, 2),
+            "store": str(store),
+        },
+        f"{lock_text(result.locked)}\n"
+        f"{result.bundle.name} is built: {format_size(result.bytes)} in {format_duration(result.seconds)} ({fetched})\n"
+        f"  root {result.bundle.root.digest}\n"
+        f"  store {store}",
+    )

@@ -1,0 +1,33 @@
+"""`bundle logs`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from bundler.cli import options
+from bundler.core.events import Events
+from bundler.operations.logs import logs
+from bundler.store.layout import Store
+
+
+@click.command("logs")
+@click.argument("bundle")
+@click.argument("workload")
+@click.option("-n", "--tail", type=click.IntRange(min=1), help="Only so many of the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on until it ends.")
+@options.store
+@options.running("logs")
+def command(bundle: str, workload: str, tail: int | None, follow: bool, store: Path, events: Events) -> None:  # noqa: ARG001
+    """Show what a job or a service says.
+
+    \b
+    bundle logs demo train
+    bundle logs demo serve -n 50 -f
+    """
+    opened = Store.open(store)
+    for chunk in logs(opened, opened.find(bundle), workload, tail=tail, follow=follow):
+        sys.stdout.buffer.write(chunk)
+        sys.stdout.buffer.flush()

@@ -1,0 +1,83 @@
+"""Options that several verbs have, and the paths that they default to."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from bundler.cli import session
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+DOCUMENT = 1
+"""The version of every `-o json` document."""
+
+
+def default_store() -> Path:
+    """Where bundles are when no one says: beside the agent that runs, else in this user's data directory."""
+    beside = Path(sys.argv[0]).resolve().parent
+    if (beside / "oci-layout").is_file():
+        return beside
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    return data / "bundle" / "store"
+
+
+store = click.option(
+    "--store",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="BUNDLE_STORE",
+    default=default_store,
+    show_default="the agent's own directory, else ~/.local/share/bundle/store",
+    help="The store: a directory that is an OCI image layout.",
+)
+
+output = click.option(
+    "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What goes to stdout."
+)
+
+
+def running(verb: str) -> Callable[[Function], Function]:
+    """Options on how a verb tells of its work; the function gets `events`, where its operation sends them."""
+
+    def decorate(function: Function) -> Function:
+        @click.option("-v", "--verbose", count=True, help="Say more: builders' and jobs' output, tracebacks.")
+        @click.option("-q", "--quiet", is_flag=True, help="Say nothing but results, warnings and errors.")
+        @click.option(
+            "--progress",
+            type=click.Choice(["auto", "tty", "plain", "quiet"]),
+            default="auto",
+            envvar="BUNDLE_PROGRESS",
+            help="How progress is shown on stderr.",
+        )
+        @click.option("--events", "event_format", type=click.Choice(["json"]), help="Progress as JSON lines on stderr.")
+        @click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", envvar="BUNDLE_COLOR")
+        @functools.wraps(function)
+        def wrapped(
+            verbose: int, quiet: bool, progress: str, event_format: str | None, color: str, **arguments: Any
+        ) -> Any:
+            events = session.begin(
+                verb, verbosity=verbose, quiet=quiet, progress=progress, events=event_format, color=color
+            )
+            try:
+                return function(events=events, **arguments)
+            finally:
+                session.end()
+
+        return wrapped  # type: ignore[return-value]
+
+    return decorate
+
+
+def show(output: str, document: dict[str, Any], text: str) -> None:
+    """A verb's result on stdout: sentences for people, or one versioned document."""
+    if output == "json":
+        click.echo(json.dumps({"format": DOCUMENT, **document}, indent=2, sort_keys=True, ensure_ascii=False))
+    elif text:
+        click.echo(text)

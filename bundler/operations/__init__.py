@@ -1,0 +1,1 @@
+"""One module a verb: takes parsed values, returns what happened, prints nothing."""

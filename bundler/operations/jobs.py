@@ -1,0 +1,99 @@
+"""Running a job to its end: once for what it is made from, found again after an interruption."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.core.digest import Digest
+from bundler.core.durable import explained
+from bundler.core.errors import BundlerError
+from bundler.core.events import Events, Noted, StepEnded, StepStarted
+from bundler.core.size import format_duration
+from bundler.engine.docker import DockerEngine
+from bundler.operations.release import Release
+from bundler.operations.release_record import JobRecord
+from bundler.workloads import labels
+from bundler.workloads.container import ContainerSpec
+
+LAST_LINES = 15
+
+
+@dataclass(frozen=True, slots=True)
+class JobResult:
+    """A job that has ended well: in this run, or before (`ran` is False)."""
+
+    name: str
+    ran: bool
+    seconds: float
+
+
+class WorkloadFailed(BundlerError):
+    """A container ended with an error."""
+
+    def __init__(self, kind: str, name: str, bundle: str, exit_code: int, last: Iterable[str]) -> None:
+        reason = {137: "killed (out of memory?)", 139: "crashed"}.get(exit_code, f"exit code {exit_code}")
+        super().__init__(
+            f"the {kind} {name} of {bundle} failed: {reason}",
+            because="the last lines of its log are:\n  " + "\n  ".join(last),
+            hint=f"bundle logs {bundle} {name}   # shows all of it; bundle up {bundle} goes on from here",
+        )
+
+
+def run_job(
+    name: str, spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine, events: Events
+) -> JobResult:
+    """Run a job, or find that it has been run. Its log is kept in the release. Raises WorkloadFailed, EngineFailed.
+
+    A container of the same fingerprint is waited for, so that an `up` that was interrupted goes on.
+    """
+    done = release.finished(name, made_from)
+    if done and done.seconds is not None:
+        return JobResult(name, ran=False, seconds=done.seconds)
+    events.emit(StepStarted(name))
+    began = time.monotonic()
+    identity = _begun(spec, made_from, release, engine)
+    if identity is None:
+        release.open_results(name, made_from)
+        identity = engine.start(spec)
+    _keep_log(identity, name, release.log(name), engine, events)
+    exit_code = engine.wait(identity)
+    if exit_code:
+        last = engine.last_words(identity, LAST_LINES)
+        raise WorkloadFailed("job", name, release.name.name, exit_code, last)
+    release.settle_results(name)
+    seconds = time.monotonic() - began
+    release.write_job_record(name, JobRecord(made_from, seconds))
+    engine.remove(identity)
+    events.emit(StepEnded(name, f"done in {format_duration(seconds)}"))
+    return JobResult(name, ran=True, seconds=seconds)
+
+
+def _begun(spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine) -> str | None:
+    """The job's container, where an earlier `up` started it and it runs, or has ended well since."""
+    found = release.find(spec.name, engine)
+    if found is None:
+        return None
+    if found.labels.get(labels.FINGERPRINT) == str(made_from) and (found.running or found.ended_well):
+        return found.id
+    engine.remove(found.id)
+    return None
+
+
+def _keep_log(identity: str, name: str, path: Path, engine: DockerEngine, events: Events) -> None:
+    """Follow a container's output to its end, into a file and, line by line, as events."""
+    rest = b""
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        log = path.open("wb", buffering=0)
+    with log:
+        for chunk in engine.logs(identity, follow=True):
+            with explained(path):
+                log.write(chunk)
+            *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
+            for line in lines:
+                if text := line.decode(errors="replace").rstrip():
+                    events.emit(Noted(name, text))

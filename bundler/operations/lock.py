@@ -1,0 +1,153 @@
+"""`lock`: a manifest becomes digests. What can't be pinned without bytes (small files of a hub) is fetched here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from bundler import __version__
+from bundler.agent.executable import executable
+from bundler.core.durable import write_file
+from bundler.core.errors import ManifestInvalid
+from bundler.core.events import Events
+from bundler.core.media_types import AGENT
+from bundler.engine.docker import DockerEngine
+from bundler.manifest.artifacts import Dataset, DockerfileImage, HuggingFaceModel, Image, Model
+from bundler.manifest.hardware import hardware
+from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
+from bundler.manifest.schema import Manifest
+from bundler.operations.moves import Move, moves
+from bundler.sources import files, huggingface, images
+from bundler.sources.dockerfile import Recipe, build_image, write_recipe
+from bundler.sources.fetch import fetch
+from bundler.store.layout import Store
+from bundler.workloads.graph import question, workloads
+
+
+@dataclass(frozen=True, slots=True)
+class LockResult:
+    """The lock, where it lies, and what moved since the one before (nothing for a first lock)."""
+
+    lock: Lock
+    path: Path
+    moved: tuple[Move, ...]
+    first: bool
+
+
+class LockMoved(ManifestInvalid):
+    """`--locked`, and the lock would change."""
+
+    def __init__(self, path: Path, moved: tuple[Move, ...]) -> None:
+        super().__init__(
+            f"{path} no longer says what the manifest resolves to:\n  " + "\n  ".join(map(str, moved)),
+            because="--locked forbids to change it",
+            hint="bundle lock MANIFEST   # takes the changes; then build without --locked, or again with it",
+        )
+        self.moved = moved
+
+
+class BuildDue(ManifestInvalid):
+    """`--locked`, and an image would have to be built anew."""
+
+    def __init__(self, name: str, dockerfile: str) -> None:
+        super().__init__(
+            f"image {name} would have to be built anew",
+            because=f"its recipe ({dockerfile}, its files, its base) is not the one that the lock pins",
+            hint="bundle lock MANIFEST   # builds it; then build again",
+        )
+
+
+class NoLock(ManifestInvalid):
+    """`--locked`, and there is no lock."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} does not exist", because="--locked needs one", hint="bundle lock MANIFEST")
+
+
+def lock_path(manifest: Path) -> Path:
+    """Where a manifest's lock lies: beside it, `NAME.lock.json`."""
+    return manifest.with_suffix(".lock.json")
+
+
+def lock(manifest: Manifest, path: Path, store: Store, events: Events, *, locked: bool = False) -> LockResult:
+    """Resolve a manifest read from `path`, compare with the lock that is there, and write it (not with `locked`).
+
+    Raises ManifestInvalid, LockMoved, NetworkFailed, EngineFailed, NoSpace.
+    """
+    target = lock_path(path)
+    before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
+    if locked and before is None:
+        raise NoLock(target)
+    resolver = _Resolver(store, events, before, build=not locked)
+    fresh = resolver.resolve(manifest)
+    moved = moves(before, fresh) if before else ()
+    if moved and locked:
+        raise LockMoved(target, moved)
+    if before != fresh:
+        write_file(target, fresh.encode())
+    return LockResult(fresh, target, moved, first=before is None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Resolver:
+    store: Store
+    events: Events
+    before: Lock | None
+    build: bool
+
+    def resolve(self, manifest: Manifest) -> Lock:
+        agent = self.store.put(executable(), AGENT)
+        return Lock(
+            format=FORMAT,
+            name=manifest.name,
+            version=manifest.version,
+            agent=LockedAgent(__version__, agent),
+            hardware=hardware(manifest.target),
+            images=tuple(self._image(name, image) for name, image in sorted(manifest.images.items())),
+            models=tuple(self._model(name, model) for name, model in sorted(manifest.models.items())),
+            datasets=tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items())),
+            workloads=workloads(manifest),
+            question=question(manifest),
+        )
+
+    def _image(self, name: str, image: Image) -> LockedImage:
+        if not isinstance(image, DockerfileImage):
+            return images.resolve_image(name, image.registry, self.store, plain_http=image.plain_http)
+        base = images.resolve_image(name, image.base, self.store)
+        pinned = image.base.pinned(base.manifest.digest)
+        paths = {key: path.resolved for key, path in image.files.items()}
+        recipe = write_recipe(
+            image.dockerfile.resolved, str(pinned), image.arguments, paths, source=image.dockerfile.written
+        )
+        built = self._built(name, recipe)
+        if built is None and not self.build:
+            raise BuildDue(name, image.dockerfile.written)
+        return built or self._build(name, recipe, base)
+
+    def _built(self, name: str, recipe: Recipe) -> LockedImage | None:
+        """What the same recipe gave before, as long as the store still has it."""
+        for image in self.before.images if self.before else ():
+            if image.name == name and image.recipe == recipe.digest:
+                whole = not self.store.missing((image.manifest, *image.blobs))
+                return image if whole or not self.build else None
+        return None
+
+    def _build(self, name: str, recipe: Recipe, base: LockedImage) -> LockedImage:
+        fetch(images.image_downloads(base), self.store, self.events)
+        return build_image(name, recipe, base, _engine(), self.store, self.events)
+
+    def _model(self, name: str, model: Model) -> LockedFiles:
+        if isinstance(model, HuggingFaceModel):
+            return huggingface.resolve_model(
+                name, model.huggingface, model.revision, model.include, model.exclude, self.store, self.events
+            )
+        return files.resolve(name, model.path.resolved, self.store, self.events, source=model.path.written)
+
+    def _dataset(self, name: str, dataset: Dataset) -> LockedFiles:
+        path = dataset.path
+        return files.resolve(name, path.resolved, self.store, self.events, dataset=True, source=path.written)
+
+
+_engine: Callable[[], DockerEngine] = cache(DockerEngine.connect)

@@ -1,0 +1,201 @@
+"""A release: a bundle that is up on a node, and its directory there.
+
+STORE/releases/NAME/
+  release.json   which bundle, which root            models/M/  datasets/D/   links into the store's blobs
+  config/W/      the workloads' configuration        results/J/ + results/J.json   what a job left, and for what
+  logs/J.log     what the job said                   lock       who is changing it right now
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from bundler.core.digest import Digest
+from bundler.core.durable import explained, sync, write_file
+from bundler.core.errors import LockedByAnother
+from bundler.core.records import to_json
+from bundler.core.reference import BundleName
+from bundler.core.strict_json import canonical
+from bundler.engine.listing import Listed, containers
+from bundler.manifest.lock import Lock, Workload
+from bundler.operations.release_record import (
+    RELEASES,
+    JobRecord,
+    ReleaseRecord,
+    WorkloadRecord,
+    job_path,
+    read_job,
+    release_path,
+)
+from bundler.store.layout import BundleEntry, Store
+from bundler.store.links import materialise
+from bundler.store.locking import holding
+from bundler.workloads.container import Placement, fingerprint
+
+if TYPE_CHECKING:  # `status` does without the docker SDK, whose import takes 0.2 s
+    from bundler.engine.docker import ContainerState, DockerEngine
+
+CONTAINER_UID = 1000
+"""Who containers run as where we are root; otherwise they run as us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The directory of one bundle's release, with the names that its containers get."""
+
+    directory: Path
+    name: BundleName
+    root: Digest
+
+    @classmethod
+    def of(cls, store: Store, bundle: BundleEntry) -> Release:
+        """The release of this bundle, up or not, on the same file system as the store, so that links work."""
+        return cls(store.root / RELEASES / bundle.name.name, bundle.name, bundle.root.digest)
+
+    @property
+    def placement(self) -> Placement:
+        """Where and as whom its containers run."""
+        return Placement(
+            bundle=self.name.name,
+            root=self.root,
+            project=f"bundle-{self.name.name}",
+            directory=PurePosixPath(self.directory.absolute()),
+            user="{}:{}".format(*_owner()),
+        )
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Keep every other `up` and `down` of this release out. Raises LockedByAnother at once."""
+        with explained(self.directory):
+            self.directory.mkdir(parents=True, exist_ok=True)
+        with holding(self.directory / "lock", f"the release of {self.name.name}", patience=0):
+            yield
+
+    def find(self, container: str, engine: DockerEngine) -> ContainerState | None:
+        """One of its containers, by its whole name, running or not. Raises NameTaken where it is another's."""
+        found = engine.find(container)
+        if found and found.directory != str(self.directory.absolute()):
+            raise NameTaken(container, found)
+        return found
+
+    def containers(self) -> tuple[Listed, ...]:
+        """All its containers, also of versions before this one. Raises NoEngine, EngineFailed."""
+        here = str(self.directory.absolute())
+        return tuple(listed for listed in containers(self.name.name) if listed.directory == here)
+
+    def lay_out(self, store: Store, lock: Lock) -> int:
+        """Make models, datasets and configuration as the lock says. Returns how many files had to be made."""
+        made = 0
+        for kind, artifacts in (("models", lock.models), ("datasets", lock.datasets)):
+            for artifact in artifacts:
+                made += materialise(store, artifact.files, self.directory / kind / artifact.name)
+        for workload in lock.workloads:
+            for path, text in workload.files.items():
+                made += _write_if_new(self.directory / "config" / workload.name / path, text.encode())
+        made_from = fingerprints(lock)
+        workloads = tuple(WorkloadRecord(w.name, w.kind, made_from[w.name], _address(w)) for w in lock.workloads)
+        record = ReleaseRecord(str(self.name), self.root, workloads)
+        made += _write_if_new(release_path(self.directory), canonical(to_json(record), indent=2))
+        return made
+
+    def results(self, job: str) -> Path:
+        """Where a job leaves its results."""
+        return self.directory / "results" / job
+
+    def log(self, job: str) -> Path:
+        """Where a job's output is kept."""
+        return self.directory / "logs" / f"{job}.log"
+
+    def write_job_record(self, job: str, record: JobRecord) -> None:
+        """Say what the results are made from, durably."""
+        write_file(job_path(self.directory, job), canonical(to_json(record), indent=2))
+
+    def finished(self, job: str, made_from: Digest) -> JobRecord | None:
+        """The record of a job that ended well, made from this, and whose results are still there."""
+        record = read_job(self.directory, job)
+        there = self.results(job).is_dir() and any(self.results(job).iterdir())
+        return record if record and record.fingerprint == made_from and record.seconds is not None and there else None
+
+    def open_results(self, job: str, made_from: Digest) -> None:
+        """Make room for a job's results. What another definition of the job left is set aside, never deleted."""
+        before = read_job(self.directory, job)
+        place = self.results(job)
+        with explained(place):
+            if before and before.fingerprint != made_from and place.is_dir() and any(place.iterdir()):
+                place.rename(_free_name(place.with_name(f"{job}.{before.fingerprint.short}")))
+            place.mkdir(parents=True, exist_ok=True)
+            os.chown(place, *_owner())
+            for checkpoint in place.glob("checkpoint-*"):
+                # the trainer goes on from the newest, and writes this file last (transformers 4.51, trainer.py)
+                if not (checkpoint / "trainer_state.json").is_file():
+                    checkpoint.rename(_free_name(place / f"incomplete-{checkpoint.name}"))
+        self.write_job_record(job, JobRecord(made_from))
+
+    def settle_results(self, job: str) -> None:
+        """Make a job's results durable, and readable by others, before anything says that they are whole.
+
+        transformers 5 writes *.safetensors with mode 0600, and who serves them may be another user.
+        """
+        place = self.results(job)
+        with explained(place):
+            for path in (place, *place.rglob("*")):
+                if path.is_symlink():
+                    continue
+                if path != place:
+                    path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
+                sync(path)
+
+
+class NameTaken(LockedByAnother):
+    """A container of this name belongs to another store's release, or to no bundle at all."""
+
+    def __init__(self, container: str, found: ContainerState) -> None:
+        super().__init__(
+            f"there is a container {container} on this engine that belongs to {found.directory or 'someone else'}",
+            because="two releases of one bundle can't share an engine",
+            hint=f"take the other one down first, or: docker rm -f {container}",
+        )
+
+
+def _address(workload: Workload) -> str:
+    return f"http://{workload.bind}:{workload.port}" if workload.is_service else ""
+
+
+def _free_name(path: Path) -> Path:
+    """The path, or with a number behind it where it is taken."""
+    names = (path.with_name(f"{path.name}.{number}") if number > 1 else path for number in count(1))
+    return next(name for name in names if not name.exists())
+
+
+def _owner() -> tuple[int, int]:
+    return (CONTAINER_UID, CONTAINER_UID) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+
+
+def _write_if_new(path: Path, content: bytes) -> int:
+    if path.is_file() and path.read_bytes() == content:
+        return 0
+    write_file(path, content)
+    return 1
+
+
+def fingerprints(lock: Lock) -> Mapping[str, Digest]:
+    """For each workload, what it is made from: its definition, its image, and all that its mounts hold."""
+    images = {image.name: image.manifest.digest for image in lock.images}
+    sources: dict[str, Digest] = {f"models/{model.name}": model.manifest.digest for model in lock.models}
+    sources |= {f"datasets/{dataset.name}": dataset.manifest.digest for dataset in lock.datasets}
+    found: dict[str, Digest] = {}
+    for workload in lock.workloads:
+        found[workload.name] = fingerprint(workload, images[workload.image], sources)
+        sources[f"results/{workload.name}"] = found[workload.name]
+    return found
+
+
+def service(lock: Lock, name: str) -> Workload | None:
+    """The service of this name."""
+    return next((workload for workload in lock.workloads if workload.is_service and workload.name == name), None)

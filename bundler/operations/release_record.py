@@ -1,0 +1,67 @@
+"""What a release's directory says of itself, so that `status` needs neither the store's blobs nor the lock."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.core.digest import Digest
+from bundler.core.records import from_bytes
+
+RELEASES = "releases"
+"""The directory of all releases, in a store's."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadRecord:
+    """A job or a service (`address` says where it answers), and what it is made from."""
+
+    name: str
+    kind: str
+    fingerprint: Digest
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseRecord:
+    """Which bundle was brought up last, and what it runs, in order."""
+
+    bundle: str
+    root: Digest
+    workloads: tuple[WorkloadRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """What a job's results were made from; `seconds` is set when it ended well."""
+
+    fingerprint: Digest
+    seconds: float | None = None
+
+
+def release_path(directory: Path) -> Path:
+    """Where a release's record lies."""
+    return directory / "release.json"
+
+
+def job_path(directory: Path, job: str) -> Path:
+    """Where the record of a job's results lies, beside them."""
+    return directory / "results" / f"{job}.json"
+
+
+def read_release(directory: Path) -> ReleaseRecord | None:
+    """A release's record; None before its first `up`. Raises MalformedJson."""
+    path = release_path(directory)
+    try:
+        return from_bytes(ReleaseRecord, path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return None
+
+
+def read_job(directory: Path, job: str) -> JobRecord | None:
+    """The record of a job's results; None where there are none. Raises MalformedJson."""
+    path = job_path(directory, job)
+    try:
+        return from_bytes(JobRecord, path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,141 @@
+"""Bringing services up: only those that are not up as they should be; ready means that they answer."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bundler.core.digest import Digest
+from bundler.core.events import Events, StepEnded, StepStarted
+from bundler.core.size import format_duration
+from bundler.engine.docker import DockerEngine
+from bundler.engine.errors import EngineFailed
+from bundler.manifest.lock import Workload
+from bundler.operations.jobs import LAST_LINES, WorkloadFailed
+from bundler.operations.release import Release
+from bundler.workloads import labels
+from bundler.workloads.container import container
+from bundler.workloads.proxy import proxy
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceResult:
+    """A service that answers: started in this run, or found so."""
+
+    name: str
+    url: str
+    started: bool
+
+
+class NotReady(EngineFailed):
+    """A service runs and does not answer in time."""
+
+    def __init__(self, workload: Workload, bundle: str, seconds: float) -> None:
+        super().__init__(
+            f"the service {workload.name} of {bundle} did not answer within {format_duration(seconds)}",
+            because=f"{url(workload)}{workload.health} gives no 200; its container still runs",
+            hint=f"bundle logs {bundle} {workload.name}   # then bundle up {bundle} --timeout SECONDS waits on",
+        )
+
+
+def reachable(workload: Workload) -> str:
+    """The address at which this machine reaches a service."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(workload.bind, workload.bind)
+
+
+def url(workload: Workload) -> str:
+    """A service's address for people."""
+    host = reachable(workload)
+    return f"http://[{host}]:{workload.port}" if ":" in host else f"http://{host}:{workload.port}"
+
+
+def _is_up(workload: Workload, made_from: Digest, release: Release, engine: DockerEngine) -> bool:
+    """Whether the service and its proxy run, made from what they should be."""
+    found = [engine.find(name) for name in _names(workload, release)]
+    return all(state and state.running and state.labels.get(labels.FINGERPRINT) == str(made_from) for state in found)
+
+
+def _names(workload: Workload, release: Release) -> tuple[str, str]:
+    """The containers of a service: its own, and its proxy's."""
+    return release.placement.named(workload.name), release.placement.named(workload.name, "proxy")
+
+
+def bring_up(
+    workloads: tuple[Workload, ...],
+    images: Mapping[str, str],
+    made_from: Mapping[str, Digest],
+    release: Release,
+    engine: DockerEngine,
+    events: Events,
+    timeout: float,
+) -> tuple[ServiceResult, ...]:
+    """Start the services that are not up, then wait until all answer. Raises WorkloadFailed, NotReady.
+
+    `timeout` is seconds for each; a service that ends while it is waited for fails at once.
+    """
+    place = release.placement
+    started: set[str] = set()
+    for workload in workloads:
+        if _is_up(workload, made_from[workload.name], release, engine):
+            continue
+        started.add(workload.name)
+        engine.ensure_network(place.inner, {labels.BUNDLE: place.bundle}, internal=True)
+        engine.ensure_network(place.edge, {labels.BUNDLE: place.bundle}, internal=False)
+        image = images[workload.image]
+        for spec in (
+            container(workload, image, made_from[workload.name], place),
+            proxy(workload, image, made_from[workload.name], place),
+        ):
+            stale = release.find(spec.name, engine)
+            if stale:
+                engine.remove(stale.id)
+            engine.start(spec)
+    for workload in workloads:
+        _wait(workload, release, engine, events, timeout, fresh=workload.name in started)
+    return tuple(ServiceResult(workload.name, url(workload), workload.name in started) for workload in workloads)
+
+
+def _wait(
+    workload: Workload, release: Release, engine: DockerEngine, events: Events, timeout: float, *, fresh: bool
+) -> None:
+    if fresh:
+        events.emit(StepStarted(workload.name))
+    began = time.monotonic()
+    while not answers(workload):
+        _require_running(workload, release, engine)
+        if time.monotonic() - began > timeout:
+            raise NotReady(workload, release.name.name, timeout)
+        time.sleep(0.25)
+    for name in _names(workload, release):  # also where an earlier `up` was interrupted before it could say so
+        engine.keep_running(name)
+    if fresh:
+        took = format_duration(time.monotonic() - began)
+        events.emit(StepEnded(workload.name, f"answers at {url(workload)} after {took}"))
+
+
+def _require_running(workload: Workload, release: Release, engine: DockerEngine) -> None:
+    for kind, name in zip(("service", "proxy of the service"), _names(workload, release), strict=True):
+        state = engine.find(name)
+        if state is None or not state.running:
+            exit_code, last = _autopsy(state.id if state else None, engine)
+            raise WorkloadFailed(kind, workload.name, release.name.name, exit_code, last)
+
+
+def _autopsy(identity: str | None, engine: DockerEngine) -> tuple[int, tuple[str, ...]]:
+    if identity is None:
+        return 1, ("(its container is gone)",)
+    return engine.wait(identity), engine.last_words(identity, LAST_LINES)
+
+
+def answers(workload: Workload) -> bool:
+    """Whether the service's health path gives a 200. Asked without any proxy of the environment."""
+    connection = http.client.HTTPConnection(reachable(workload), workload.port, timeout=5)
+    try:
+        connection.request("GET", workload.health or "/")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,101 @@
+"""`up`: from a store on a node to a model that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bundler.core.digest import Digest
+from bundler.core.events import Events, StepEnded, StepStarted, Warned
+from bundler.engine.docker import DockerEngine
+from bundler.engine.load import load
+from bundler.manifest.lock import Lock
+from bundler.node.checks import Finding, NodeRefused, Severity, judge, ports
+from bundler.node.facts import read_facts
+from bundler.operations.ask import Answer, ask
+from bundler.operations.jobs import JobResult, run_job
+from bundler.operations.release import Release, fingerprints, service
+from bundler.operations.services import ServiceResult, bring_up
+from bundler.operations.verify import verify
+from bundler.store.contents import read_lock
+from bundler.store.layout import BundleEntry, Store
+from bundler.store.verify import Verification
+from bundler.workloads.container import container
+
+
+@dataclass(frozen=True, slots=True)
+class UpResult:
+    """What `up` found and did."""
+
+    release: Release
+    verification: Verification
+    findings: tuple[Finding, ...]
+    loaded: tuple[str, ...]
+    files_made: int
+    jobs: tuple[JobResult, ...]
+    services: tuple[ServiceResult, ...]
+    answer: Answer | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything had to be done."""
+        did = any(job.ran for job in self.jobs) or any(service.started for service in self.services)
+        return bool(self.loaded or self.files_made or did)
+
+
+def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> UpResult:
+    """Check, verify, load, train, merge, serve, ask; what is done already is left alone.
+
+    `timeout` is the seconds that each service may take until it answers. Raises IntegrityFailed, NodeRefused,
+    EngineFailed, WorkloadFailed, LockedByAnother, NoSpace; whatever was done is kept, and the next `up` goes on.
+    """
+    release = Release.of(store, bundle)
+    with release.changing():
+        lock = read_lock(store, bundle)
+        engine = DockerEngine.connect()
+        made_from = fingerprints(lock)
+        findings = check(store, lock, release, engine, events)
+        verification = verify(store, bundle, events)
+        images = load(store, bundle.name, lock.images, engine, events)
+        _remove_superseded(release, made_from, engine)
+        files_made = release.lay_out(store, lock)
+        jobs = tuple(
+            run_job(
+                job.name,
+                container(job, images.ids[job.image], made_from[job.name], release.placement),
+                made_from[job.name],
+                release,
+                engine,
+                events,
+            )
+            for job in lock.workloads
+            if not job.is_service
+        )
+        services = tuple(workload for workload in lock.workloads if workload.is_service)
+        running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
+        asked = service(lock, lock.question.service) if lock.question else None
+        answer = ask(lock.question, asked) if lock.question and asked else None
+    return UpResult(release, verification, findings, images.loaded, files_made, jobs, running, answer)
+
+
+def _remove_superseded(release: Release, made_from: Mapping[str, Digest], engine: DockerEngine) -> None:
+    """Containers of an earlier version give up their ports and GPU memory before anything of this one runs."""
+    wanted = {(workload, str(fingerprint)) for workload, fingerprint in made_from.items()}
+    for found in release.containers():
+        if (found.workload, found.fingerprint) not in wanted:
+            engine.remove(found.id)
+
+
+def check(store: Store, lock: Lock, release: Release, engine: DockerEngine, events: Events) -> tuple[Finding, ...]:
+    """Judge this node against the bundle, before anything is loaded or run. Raises NodeRefused on a block."""
+    events.emit(StepStarted("check"))
+    facts = read_facts(engine, store.root)
+    ours = (port for found in release.containers() for port in found.ports)
+    findings = (*judge(facts, lock), ports(lock, ours))
+    if any(finding.severity is Severity.BLOCK for finding in findings):
+        raise NodeRefused(findings)
+    for finding in findings:
+        if finding.severity is not Severity.PASS:
+            events.emit(Warned(f"{finding.check}: {finding.what} ({finding.severity.value})"))
+    events.emit(StepEnded("check", f"{len(findings)} checks, none blocks"))
+    return findings
