@@ -1,0 +1,107 @@
+"""The real world as fixtures. A test that names none of them starts nothing.
+
+Registry, SSH host and engine are those of the checkout's `.world`: used as they are when they run already, else
+started, and stopped at the end. The node is the tests' own. A part that can't be had is a failure, never a skip.
+BUNDLE_KEEP_WORLD leaves everything up afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from scripts.world import base_image as base
+from scripts.world.engine import Engine
+from scripts.world.hub import Hub
+from scripts.world.node import Node
+from scripts.world.parts import World
+from scripts.world.registry import Registry
+from scripts.world.sshd import SshServer
+from scripts.world.tiny.repository import REPOSITORY, write_dataset, write_model
+
+_KEEP = bool(os.environ.get("BUNDLE_KEEP_WORLD"))
+_TEST_NODE = "test"
+T = TypeVar("T")
+
+
+def _borrowed(world: World, part: T, start: Callable[[], bool], stop: Callable[[], object]) -> Iterator[T]:
+    """The part, running; stopped at the end when it was this session that started it."""
+    with world.place.locked():
+        started = start()
+    yield part
+    if started and not _KEEP:
+        stop()
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    """The checkout's world, not started. Its parts end with this process even when that is killed."""
+    return World(tied=not _KEEP)
+
+
+@pytest.fixture(scope="session")
+def registry(world: World) -> Iterator[Registry]:
+    """A registry on the loopback."""
+    yield from _borrowed(world, world.registry, world.registry.start, world.registry.stop)
+
+
+@pytest.fixture(scope="session")
+def sshd(world: World) -> Iterator[SshServer]:
+    """An SSH host that lets the current user in: `ssh -F sshd.config sshd.alias`."""
+    yield from _borrowed(world, world.sshd, world.sshd.start, world.sshd.stop)
+
+
+@pytest.fixture(scope="session")
+def online_engine(world: World) -> Iterator[Engine]:
+    """The engine of the online machine."""
+    yield from _borrowed(world, world.engine, world.engine.start, world.engine.stop)
+
+
+@pytest.fixture(scope="session")
+def node(world: World) -> Iterator[Node]:
+    """An air-gapped node of the tests' own, empty at the start."""
+    node = world.node(_TEST_NODE)
+    if not _KEEP and not node.running():
+        node.stop(purge=True)  # what a killed session left
+    node.start()
+    yield node
+    if not _KEEP:
+        node.stop(purge=True)
+
+
+@pytest.fixture(scope="session")
+def hub(world: World) -> Iterator[Hub]:
+    """A hub in this process that has the tiny model. Clear its faults after adding some."""
+    with world.place.locked():
+        write_model(world.hub_files / REPOSITORY)
+    with Hub(world.hub_files) as hub:
+        yield hub
+
+
+@pytest.fixture
+def empty_hub(tmp_path: Path) -> Iterator[Hub]:
+    """A hub of one test, over `tmp_path / "hub"`, to fill and to spoil at will."""
+    directory = tmp_path / "hub"
+    directory.mkdir()
+    with Hub(directory) as hub:
+        yield hub
+
+
+@pytest.fixture(scope="session")
+def pumps(world: World) -> Path:
+    """The data set that the tiny model can learn by heart."""
+    path = world.data / "pumps.json"
+    write_dataset(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def base_image(world: World, registry: Registry, online_engine: Engine) -> str:
+    """The reference of the base image; made the first time, which takes a minute."""
+    with world.place.locked():
+        base.push_base_image(registry, online_engine, world.place.directory("base"))
+    return f"{registry.address}/{base.REPOSITORY}:{base.TAG}"

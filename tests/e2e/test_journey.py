@@ -1,0 +1,348 @@
+"""The main job, for real: from a manifest to a chat answer given behind the gap. The tests run in their order.
+
+A real registry, a real sshd, two real engines (the second in a network namespace with no route out), real
+LLaMA-Factory training, a real vLLM server. Only the hub is a stand-in.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bundler.core.digest import Digest
+from bundler.store.closure import closure
+from bundler.store.layout import Store
+from scripts.world import steps
+from scripts.world.engine import Engine
+from scripts.world.hub import Hub
+from scripts.world.node import Node
+from scripts.world.parts import World
+from scripts.world.registry import Registry
+from scripts.world.sshd import SshServer
+from tests.commandline import Bundle, refusal
+
+pytestmark = pytest.mark.timeout(1500)
+REPOSITORY = Path(__file__).parents[2]
+ANSWER = "The code of the blue pump is BUNDLE-OK-BP."
+
+
+@dataclass
+class Journey:
+    """Where everything is, and the command on either side of the gap."""
+
+    manifest: Path
+    builder: Store
+    host: Path
+    node: Node
+    online: Bundle
+    push: tuple[str, ...]
+
+    @property
+    def behind(self) -> Bundle:
+        """The agent that the store on the node carries, on a Python that has nothing installed, in the namespace."""
+        environment = {"DOCKER_HOST": self.node.engine.host, "PYTHONNOUSERSITE": "1"}
+        return Bundle(
+            environment, prefix=self.node.argv(), program=("/usr/bin/python3", "-S", str(self.host / "bundle"))
+        )
+
+    @property
+    def release(self) -> Path:
+        return self.host / "releases" / "demo"
+
+
+@pytest.fixture(scope="module")
+def journey(
+    world: World,
+    registry: Registry,
+    hub: Hub,
+    sshd: SshServer,
+    online_engine: Engine,
+    node: Node,
+    pumps: Path,
+) -> Iterator[Journey]:
+    for _ in steps.prepare(world):
+        pass
+    # beside the engines' data, where there is room; hard links need nothing more
+    home = world.place.directory("journey")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    text = (REPOSITORY / "manifests/demo.yaml").read_text()
+    text = text.replace("127.0.0.1:5791", registry.address).replace("../.world/data/pumps.json", str(pumps))
+    text = text.replace("../.world/wheels", str(world.wheels)).replace(
+        "../dockerfiles", str(REPOSITORY / "dockerfiles")
+    )
+    manifest = home / "demo.yaml"
+    manifest.write_text(text)
+    environment = {
+        "DOCKER_HOST": online_engine.host,
+        "HF_ENDPOINT": hub.endpoint,
+        "XDG_STATE_HOME": str(home / "state"),
+    }
+    host = home / "host" / "bundles"
+    push = ("push", "demo", f"{sshd.alias}:{host}", "--store", str(home / "builder"), "--ssh-config", str(sshd.config))
+    made = Journey(manifest, Store(home / "builder"), host, node, Bundle(environment), push)
+    yield made
+    if (host / "bundle").is_file() and not os.environ.get("BUNDLE_KEEP_WORLD"):
+        made.behind("down", "demo", check=False)
+
+
+def test_01_build_pins_everything_and_stores_it(journey: Journey) -> None:
+    built = journey.online("build", journey.manifest, "--store", journey.builder.root, "-o", "json").json
+    assert built["bundle"] == "demo:1.0"
+    entry = journey.builder.find("demo")
+    assert str(entry.root.digest) == built["root"]
+    assert journey.builder.missing(member.blob for member in closure(journey.builder, entry.root)) == ()
+    assert list(journey.builder.partial.iterdir()) == []
+
+
+def test_02_a_second_build_fetches_nothing_and_locked_agrees(journey: Journey) -> None:
+    root = journey.builder.find("demo").root
+    again = journey.online("build", journey.manifest, "--store", journey.builder.root, "--locked", "-o", "json").json
+    assert again["fetched"] == {"blobs": 0, "bytes": 0}
+    assert again["root"] == str(root.digest)
+
+
+def test_03_skopeo_reads_the_images_out_of_the_store(journey: Journey) -> None:
+    lock = json.loads((journey.manifest.with_suffix(".lock.json")).read_text())
+    for image in lock["images"]:
+        where = f"oci:{journey.builder.root}:demo:1.0/{image['name']}"
+        found = json.loads(subprocess.run(["skopeo", "inspect", where], capture_output=True, check=True).stdout)
+        # an image in Docker's own form is found under its OCI form: another manifest, the same blobs
+        if image["manifest"]["mediaType"] == "application/vnd.oci.image.manifest.v1+json":
+            assert found["Digest"] == image["manifest"]["digest"]
+        assert found["Layers"] == [blob["digest"] for blob in image["blobs"][1:]]
+
+
+def test_04_an_image_built_here_shares_its_bases_layers_under_the_registrys_digests(
+    journey: Journey, registry: Registry
+) -> None:
+    with urllib.request.urlopen(_manifest(registry, "base-py311", "bookworm")) as answer:
+        base = [layer["digest"] for layer in json.loads(answer.read())["layers"]]
+    images = {i["name"]: i for i in json.loads(journey.manifest.with_suffix(".lock.json").read_text())["images"]}
+    assert [blob["digest"] for blob in images["train"]["blobs"][1:]][: len(base)] == base
+    assert [blob["digest"] for blob in images["serve"]["blobs"][1:]][: len(base)] == base
+
+
+def _manifest(registry: Registry, repository: str, tag: str) -> urllib.request.Request:
+    accept = "application/vnd.docker.distribution.manifest.v2+json"
+    return urllib.request.Request(
+        f"http://{registry.address}/v2/{repository}/manifests/{tag}", headers={"Accept": accept}
+    )
+
+
+def test_05_push_carries_it_to_the_host_with_the_same_root(journey: Journey) -> None:
+    pushed = journey.online(*journey.push, "-o", "json").json
+    assert pushed["sent"]["blobs"] > 20
+    there = Store.open(journey.host)
+    assert there.find("demo").root == journey.builder.find("demo").root
+    sums = "".join(f"{path.name}  {path}\n" for path in there.blobs.iterdir())
+    checked = subprocess.run(["sha256sum", "-c", "--quiet"], input=sums, text=True, capture_output=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    assert os.access(journey.host / "bundle", os.X_OK)
+
+
+def test_06_a_second_push_sends_nothing(journey: Journey) -> None:
+    assert journey.online(*journey.push, "-o", "json").json["sent"] == {"blobs": 0, "bytes": 0}
+
+
+def test_07_the_node_has_no_route_out(journey: Journey, registry: Registry) -> None:
+    assert journey.node.run("ip", "route", "show", "table", "all", check=False).stdout.count("default") == 0
+    assert [line.split()[1] for line in journey.node.run("ip", "-o", "link").stdout.splitlines()] == ["lo:", "docker0:"]
+    pulled = journey.node.engine.docker("pull", f"{registry.address}/base-py311:bookworm", check=False)
+    assert pulled.returncode != 0
+
+
+def test_08_a_taken_port_is_refused_before_any_work(journey: Journey) -> None:
+    code = "import socket,sys;s=socket.create_server(('127.0.0.1',8000));print('on',flush=True);sys.stdin.read()"
+    holder = subprocess.Popen(
+        journey.node.argv("/usr/bin/python3", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    try:
+        assert holder.stdout
+        assert holder.stdout.readline() == b"on\n"
+        outcome = journey.behind("up", "demo", check=False)
+    finally:
+        holder.communicate()
+    assert outcome.code == 13
+    assert "port 8000" in refusal(outcome)
+    assert f"process {holder.pid}" in outcome.err
+    assert journey.node.engine.docker("ps", "-aq").stdout == ""
+
+
+def test_09_up_trains_merges_serves_and_answers(journey: Journey) -> None:
+    up = journey.behind("up", "demo", "-o", "json").json
+    assert up["answer"]["text"].strip() == ANSWER
+    assert up["root"] == str(journey.builder.find("demo").root.digest)
+    assert [(job["name"], job["ran"]) for job in up["jobs"]] == [("train", True), ("merge", True)]
+    assert sorted(up["loaded"]) == ["serve", "train"]
+
+
+def test_10_the_answer_came_from_the_merged_model(journey: Journey) -> None:
+    """What vLLM has mounted is the merge's output, and its weights are not the base model's."""
+    inspected = json.loads(journey.node.engine.docker("inspect", "bundle-demo--serve").stdout)[0]
+    merged = journey.release / "results" / "merge"
+    assert [(m["Source"], m["Destination"], m["RW"]) for m in inspected["Mounts"]] == [
+        (str(merged), "/bundle/model", False)
+    ]
+    base = {path.name: Digest.of_file(path) for path in (journey.release / "models" / "base").glob("*.safetensors")}
+    tuned = {path.name: Digest.of_file(path) for path in merged.glob("*.safetensors")}
+    assert base
+    assert tuned
+    assert not set(base.values()) & set(tuned.values())
+
+
+def test_11_the_base_model_is_mounted_from_the_stores_own_blobs(journey: Journey) -> None:
+    for path in (journey.release / "models" / "base").iterdir():
+        assert path.samefile(Store(journey.host).path(Digest.of_file(path)))
+
+
+@pytest.fixture
+def outside(journey: Journey) -> Iterator[str]:
+    """A machine that the node can reach: for a moment the node has a network, which its containers must not have."""
+    name = f"{journey.node.name}-out"
+    inside = journey.node.name
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True)
+
+    ip("netns", "add", name)
+    try:
+        ip("-n", inside, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", name)
+        for namespace, address in ((inside, "198.51.100.1/24"), (name, "198.51.100.2/24")):
+            ip("-n", namespace, "address", "add", address, "dev", "wire")
+            ip("-n", namespace, "link", "set", "wire", "up")
+        ip("-n", inside, "route", "add", "default", "via", "198.51.100.2")
+        code = "import socket,sys;s=socket.create_server(('198.51.100.2',9));print('on',flush=True);sys.stdin.read()"
+        enter = ("nsenter", f"--net=/var/run/netns/{name}", "--", "/usr/bin/python3", "-c", code)
+        with subprocess.Popen(enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as listener:
+            assert listener.stdout
+            assert listener.stdout.readline() == b"on\n"
+            yield "198.51.100.2"
+            listener.communicate()
+    finally:
+        ip("netns", "delete", name)
+
+
+def test_12_no_container_gets_a_network_out_even_where_the_node_has_one(journey: Journey, outside: str) -> None:
+    code = (
+        f"import socket\ns=socket.socket();s.settimeout(3)\n"
+        f"try: s.connect(({outside!r}, 9)); print('out')\nexcept OSError: print('shut')"
+    )
+    assert journey.node.run("/usr/bin/python3", "-c", code).stdout.strip() == "out"
+    for name in ("bundle-demo--serve", "bundle-demo--serve--proxy"):
+        inside = journey.node.engine.docker("exec", name, "python3", "-c", code).stdout.strip()
+        assert inside == "shut", name
+
+
+def test_13_containers_can_not_change_the_model_or_gain_rights(journey: Journey) -> None:
+    found = json.loads(journey.node.engine.docker("inspect", "bundle-demo--serve").stdout)[0]
+    host = found["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["CapDrop"] == ["ALL"]
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert found["Config"]["User"] == "1000:1000"
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_14_up_again_changes_nothing_and_says_so(journey: Journey) -> None:
+    before = _containers(journey)
+    again = journey.behind("up", "demo")
+    assert "was up already: nothing changed" in again.out
+    assert ANSWER in again.out
+    assert _containers(journey) == before
+
+
+def _containers(journey: Journey) -> list[str]:
+    names = journey.node.engine.docker("ps", "-aq", "--no-trunc").stdout.split()
+    return sorted(
+        journey.node.engine.docker("inspect", "-f", "{{.Id}} {{.State.StartedAt}} {{.RestartCount}}", name).stdout
+        for name in names
+    )
+
+
+def test_15_status_and_logs_show_what_happened(journey: Journey) -> None:
+    status = journey.behind("status", "-o", "json").json["releases"][0]
+    assert {w["name"]: w["state"] for w in status["workloads"]} == {"train": "done", "merge": "done", "serve": "up"}
+    assert "train_loss" in journey.behind("logs", "demo", "train").out
+    assert "/health" in journey.behind("logs", "demo", "serve").out
+
+
+def test_16_a_container_that_was_killed_is_brought_back_without_training_again(journey: Journey) -> None:
+    journey.node.engine.docker("rm", "-f", "bundle-demo--serve")
+    up = journey.behind("up", "demo", "-o", "json").json
+    assert [job["ran"] for job in up["jobs"]] == [False, False]
+    assert up["services"][0]["started"] is True
+    assert up["answer"]["text"].strip() == ANSWER
+
+
+def test_17_a_byte_flipped_in_any_blob_on_the_host_is_refused_by_name(journey: Journey) -> None:
+    there = Store(journey.host)
+    entry = there.find("demo")
+    kinds: dict[str, Path] = {}
+    for member in closure(there, entry.root):
+        kinds.setdefault(member.label.partition(":")[0], there.path(member.blob.digest))
+        kinds[f"{member.label.partition(':')[0]}, its last blob"] = there.path(member.blob.digest)
+    assert len(kinds) > 10
+    for kind, path in kinds.items():
+        with _flipped(path):
+            outcome = journey.behind("up", "demo", check=False)
+        assert outcome.code == 12, f"{kind}: {outcome.err}"
+        assert path.name in refusal(outcome), kind
+    assert journey.behind("verify", "demo").code == 0
+
+
+class _flipped:
+    """One bit of a file is wrong for the length of a block."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        self._flip()
+
+    def __exit__(self, *_: object) -> None:
+        self._flip()
+
+    def _flip(self) -> None:
+        with self._path.open("r+b") as file:
+            file.seek(self._path.stat().st_size // 2)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+
+
+def test_18_a_changed_file_of_the_bundle_sends_only_itself(journey: Journey, pumps: Path) -> None:
+    """An edited dataset: a new lock, the same images and model; push sends the file and the documents about it."""
+    edited = journey.manifest.with_name("edited.json")
+    records = json.loads(pumps.read_text())
+    edited.write_text(json.dumps(records[:-1]))
+    manifest = journey.manifest.with_name("edited.yaml")
+    manifest.write_text(journey.manifest.read_text().replace(str(pumps), str(edited)))
+    shutil.copy(journey.manifest.with_suffix(".lock.json"), manifest.with_suffix(".lock.json"))
+    locked = journey.online("build", manifest, "--store", journey.builder.root, "--locked", check=False)
+    assert locked.code == 10
+    assert "dataset pumps" in refusal(locked)
+    journey.online("build", manifest, "--store", journey.builder.root)
+    sent = journey.online(*journey.push, "-o", "json").json["sent"]
+    documents = manifest.with_suffix(".lock.json").stat().st_size
+    assert sent["blobs"] == 4, "the file, its manifest, the lock, the root"
+    assert sent["bytes"] < edited.stat().st_size + documents + 8192
+
+
+def test_19_down_leaves_no_container_and_keeps_the_results(journey: Journey) -> None:
+    journey.behind("down", "demo")
+    assert journey.node.engine.docker("ps", "-aq").stdout == ""
+    networks = journey.node.engine.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
+    assert sorted(networks) == ["bridge", "host", "none"]
+    assert list((journey.release / "results" / "merge").glob("*.safetensors"))
+    with pytest.raises(OSError, match="refused"), socket.create_connection(("127.0.0.1", 8000), timeout=1):
+        pass
