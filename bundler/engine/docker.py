@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -286,12 +288,21 @@ class DockerEngine:
 
         The engine reads output and errors from two pipes, so an error may stand before lines printed earlier.
         """
-        with _explained("reading a log"):
-            both, errors = (
-                self._api.logs(identity, stdout=stdout, stderr=True, tail=count).decode(errors="replace").splitlines()
-                for stdout in (True, False)
-            )
+        both = self._last_lines(identity, count, stdout=True)
+        errors = self._last_lines(identity, count, stdout=False)
         return (*both, *(line for line in errors if line not in both))
+
+    def _last_lines(self, identity: str, count: int, *, stdout: bool) -> tuple[str, ...]:
+        """All is read, because the engine's own `tail` counts lines of both pipes, also where one is asked for."""
+        rest = b""
+        last: deque[bytes] = deque(maxlen=count)
+        with _explained("reading a log"):
+            for chunk in self._api.logs(identity, stdout=stdout, stderr=True, stream=True):
+                *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
+                last.extend(lines)
+        if rest:
+            last.append(rest)
+        return tuple(line.decode(errors="replace").rstrip() for line in last)
 
     def keep_running(self, identity: str) -> None:
         """From now on the engine starts this container again when it or the machine has stopped."""

@@ -81,7 +81,9 @@ def test_a_job_made_from_something_else_runs_again_and_the_old_results_are_set_a
 def test_a_job_that_fails_shows_its_last_lines_and_the_command_for_the_rest(
     engine: DockerEngine, release: Release, loaded: str
 ) -> None:
-    code = "import sys\nfor n in range(100): print('line', n)\nsys.exit('CUDA out of memory')"
+    # The reason comes first, as it may: the engine reads errors and output from two pipes.
+    error = "import sys\nprint('CUDA out of memory', file=sys.stderr)\n"
+    code = error + "for n in range(100): print('line', n)\nsys.exit(1)"
     with pytest.raises(WorkloadFailed) as failure:
         run_job("train", job(release, loaded, code), MADE_FROM, release, engine, Silence())
     assert "exit code 1" in failure.value.what
