@@ -77,6 +77,8 @@ class Stream:
         while True:
             lot = self._shipment.take()
             if lot:
+                # ours from here on: whatever breaks next, it goes back to the shipment
+                self._unconfirmed.update((member.blob.digest.hex, member) for member in lot)
                 gone = self._shipment.disowned()
                 if gone != told:
                     session.request("disown", *gone)
@@ -90,7 +92,6 @@ class Stream:
                 self._hear(session, answer)
 
     def _send(self, session: Session, lot: Sequence[Member]) -> None:
-        self._unconfirmed.update((member.blob.digest.hex, member) for member in lot)
         self._find_offsets(session, self._shipment.begun(lot))
         for member in lot:
             hex_, size = member.blob.digest.hex, member.blob.size
