@@ -37,7 +37,7 @@ def holding(path: Path, what: str, *, patience: float = PATIENCE) -> Iterator[No
     deadline = time.monotonic() + patience
     with explained(path):
         while not _acquire(path):
-            owner = _owner(path)
+            owner = holder(path)
             if owner and owner.dead:
                 _break(path, owner)
             elif time.monotonic() >= deadline:
@@ -64,7 +64,8 @@ def _acquire(path: Path) -> bool:
     return True
 
 
-def _owner(path: Path) -> Owner | None:
+def holder(path: Path) -> Owner | None:
+    """Who a lock's file says holds it; None where there is no such file, or it can't be read."""
     try:
         return Owner.parse(json.loads(path.read_text()))
     except (OSError, ValueError, AttributeError):
@@ -78,7 +79,7 @@ def _break(path: Path, dead: Owner) -> None:
         os.rename(path, aside)
     except FileNotFoundError:
         return
-    if _owner(aside) != dead:
+    if holder(aside) != dead:
         with suppress(FileExistsError):
             os.link(aside, path)
     aside.unlink()
