@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import time
 from dataclasses import asdict, dataclass
@@ -60,7 +61,8 @@ class Owner:
     @property
     def key(self) -> str:
         """A short name for file names: machine, boot, pid, start."""
-        return f"{self.machine[:8]}-{self.boot[:8]}-{self.pid}-{self.start}"
+        machine = re.sub(r"[^A-Za-z0-9_]", "_", self.machine[:8])  # a host name, where there is no machine id
+        return f"{machine}-{self.boot[:8]}-{self.pid}-{self.start}"
 
     def __str__(self) -> str:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(self.since)) if self.since else "an unknown time"

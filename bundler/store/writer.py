@@ -156,6 +156,6 @@ def abandoned(path: Path) -> bool:
         return False
     me = Owner.me()
     machine, boot, pid, start = match.groups()
-    if machine != me.machine[:8]:
+    if machine != me.key.partition("-")[0]:
         return False
     return Owner(me.host, me.machine, me.boot if boot == me.boot[:8] else "", int(pid), start).dead
