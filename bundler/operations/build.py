@@ -21,6 +21,7 @@ from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.oci_manifest import twin
 from bundler.sources.source import Download
 from bundler.store.layout import BundleEntry, Store
+from bundler.store.leases import leasing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,10 @@ def build(manifest: Manifest, path: Path, store: Store, events: Events, *, locke
     Raises ManifestInvalid, LockMoved (with `locked`), NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
     """
     began = time.monotonic()
-    resolved = lock(manifest, path, store, events, locked=locked)
-    fetched = fetch(_downloads(manifest, resolved.lock), store, events)
-    bundle = record(resolved.lock, store)
+    with leasing(store, "build"):
+        resolved = lock(manifest, path, store, events, locked=locked)
+        fetched = fetch(_downloads(manifest, resolved.lock), store, events)
+        bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
     return BuildResult(bundle, resolved, fetched, size, time.monotonic() - began)
 

@@ -23,6 +23,7 @@ from bundler.sources import files, huggingface, images
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
 from bundler.store.layout import Store
+from bundler.store.leases import leasing
 from bundler.workloads.graph import question, workloads
 
 
@@ -81,7 +82,8 @@ def lock(manifest: Manifest, path: Path, store: Store, events: Events, *, locked
     if locked and before is None:
         raise NoLock(target)
     resolver = _Resolver(store, events, before, build=not locked)
-    fresh = resolver.resolve(manifest)
+    with leasing(store, "lock"):
+        fresh = resolver.resolve(manifest)
     moved = moves(before, fresh) if before else ()
     if moved and locked:
         raise LockMoved(target, moved)

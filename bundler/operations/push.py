@@ -14,6 +14,7 @@ from bundler.core.size import format_size
 from bundler.store.closure import Member, closure
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
+from bundler.store.leases import leasing
 from bundler.transport import receipts
 from bundler.transport.place import Place
 from bundler.transport.receipts import Receipt, Tally
@@ -85,22 +86,23 @@ def push(
     Raises BundleIncomplete, HostTooSmall, and what RemoteStore's methods raise. Does not close `remote`.
     """
     began = time.monotonic()
-    members = _whole(store, bundle)
-    entries = _entries(store, bundle)
-    agent = read_lock(store, bundle).agent.blob.digest
-    holdings = remote.survey()
-    present = [member for member in members if holdings.has(member.blob)]
-    if recheck:
-        present = _rechecked(present, remote, events)
-    there = {member.blob.digest for member in present}
-    missing = [member for member in members if member.blob.digest not in there]
-    _check_room(missing, holdings, remote.place)
-    total = _bytes(missing)
-    events.emit(StepStarted(STEP_SEND, total))
-    moved = 0
-    if missing:
-        moved = remote.send(store, missing, events)
-    remote.commit(members, agent, entries)
+    with leasing(store, "push"):
+        members = _whole(store, bundle)
+        entries = _entries(store, bundle)
+        agent = read_lock(store, bundle).agent.blob.digest
+        holdings = remote.survey()
+        present = [member for member in members if holdings.has(member.blob)]
+        if recheck:
+            present = _rechecked(present, remote, events)
+        there = {member.blob.digest for member in present}
+        missing = [member for member in members if member.blob.digest not in there]
+        _check_room(missing, holdings, remote.place)
+        total = _bytes(missing)
+        events.emit(StepStarted(STEP_SEND, total))
+        moved = 0
+        if missing:
+            moved = remote.send(store, missing, events)
+        remote.commit(members, agent, entries)
     seconds = time.monotonic() - began
     verified = members if recheck else missing
     receipt = Receipt(

@@ -19,6 +19,7 @@ from bundler.operations.services import ServiceResult, bring_up
 from bundler.operations.verify import verify
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
+from bundler.store.leases import leasing
 from bundler.store.verify import Verification
 from bundler.workloads.container import container
 
@@ -55,10 +56,11 @@ def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> 
         engine = DockerEngine.connect()
         made_from = fingerprints(lock)
         findings = check(store, lock, release, engine, events)
-        verification = verify(store, bundle, events)
-        images = load(store, bundle.name, lock.images, engine, events)
-        _remove_superseded(release, made_from, engine)
-        files_made = release.lay_out(store, lock)
+        with leasing(store, "up"):  # until all that runs has links of its own
+            verification = verify(store, bundle, events)
+            images = load(store, bundle.name, lock.images, engine, events)
+            _remove_superseded(release, made_from, engine)
+            files_made = release.lay_out(store, lock)
         jobs = tuple(
             run_job(
                 job.name,

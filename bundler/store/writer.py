@@ -16,7 +16,9 @@ from bundler.core.errors import IntegrityFailed
 from bundler.core.owner import Owner
 
 CHUNK = 1 << 20
-_PARTIAL = re.compile(r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16})\.(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)(?:\.\d+)?")
+_PARTIAL = re.compile(
+    r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16}|agent|index|new|probe)\.(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)(?:\.\d+)?"
+)
 _writing: set[Path] = set()
 _writing_lock = threading.Lock()
 
@@ -151,11 +153,20 @@ def _adopt(mine: Path, digest: Digest) -> None:
 
 def abandoned(path: Path) -> bool:
     """Whether a file in flight belongs to a process that is gone."""
+    owner = owner_of(path)
+    return owner is not None and owner.dead
+
+
+def owner_of(path: Path) -> Owner | None:
+    """Whose a file in flight is, as far as its name says; None where the name is not of a file in flight.
+
+    Those with words for names are the far end's of a push (transport/remote.sh).
+    """
     match = _PARTIAL.fullmatch(path.name)
     if not match:
-        return False
+        return None
     me = Owner.me()
     machine, boot, pid, start = match.groups()
     if machine != me.key.partition("-")[0]:
-        return False
-    return Owner(me.host, me.machine, me.boot if boot == me.boot[:8] else "", int(pid), start).dead
+        return Owner("", machine, boot, int(pid), start)
+    return Owner(me.host, me.machine, me.boot if boot == me.boot[:8] else "", int(pid), start)

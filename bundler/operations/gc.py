@@ -1,0 +1,88 @@
+"""`gc`: blobs that no bundle needs go, and what killed processes left; bundles only when they are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.core.errors import CheckRefused
+from bundler.core.events import Events, StepEnded, StepStarted
+from bundler.core.size import format_size
+from bundler.engine.listing import containers
+from bundler.operations.release_record import RELEASES, read_release
+from bundler.store.gc import STEP, Garbage, remove, survey
+from bundler.store.layout import Store
+from bundler.store.leases import collecting
+from bundler.store.reach import without
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """Files that went. `bytes` is their length, `freed` what the disk has more of: less where a release has links."""
+
+    files: int
+    bytes: int
+    freed: int
+
+
+@dataclass(frozen=True, slots=True)
+class GcResult:
+    """What went, and what stays. In a dry run nothing did."""
+
+    dry_run: bool
+    dropped: tuple[str, ...]
+    blobs: Removed
+    partials: Removed
+    kept_blobs: int
+    kept_bytes: int
+    strangers: tuple[Path, ...]
+
+
+class BundleUp(CheckRefused):
+    """A bundle that is to be dropped is up on this node."""
+
+    def __init__(self, name: str, running: Iterable[str]) -> None:
+        super().__init__(
+            f"{name} is up on this node: {', '.join(running)}",
+            because="without its blobs it could not be brought up again",
+            hint=f"bundle down {name}   # its results stay; then drop it",
+        )
+
+
+def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool = False) -> GcResult:
+    """Delete what nothing in the index reaches; bundles in `drop` (`NAME` or `NAME:VERSION`) leave the index first.
+
+    Killed at any moment it leaves blobs that no one needs, and the next run deletes them.
+    Raises StoreInUse or Held while others need the store, UnknownBundle, AmbiguousBundle, BundleUp, NoEngine,
+    and IntegrityFailed where a manifest is damaged: then nothing is deleted.
+    """
+    with collecting(store):
+        dropped = tuple(sorted({str(store.find(name).name) for name in drop}))
+        for name in dropped:
+            _refuse_if_up(store, name)
+        found = survey(store, without(store.index(), set(dropped)))
+        blobs, partials = found.blobs, found.partials
+        if not dry_run:
+            if dropped:
+                store.change_index(lambda old: without(old, set(dropped)))
+            events.emit(StepStarted(STEP, sum(file.bytes for file in (*blobs, *partials))))
+            remove((*blobs, *partials), events)
+            freed = sum(file.frees for file in (*blobs, *partials))
+            events.emit(StepEnded(STEP, f"{len(blobs)} blobs deleted, {format_size(freed)} freed"))
+    return GcResult(dry_run, dropped, _sum(blobs), _sum(partials), found.kept_blobs, found.kept_bytes, found.strangers)
+
+
+def _refuse_if_up(store: Store, name: str) -> None:
+    """A release's record stays after `down`, so the engine is asked, where there is one."""
+    directory = (store.root / RELEASES / name.partition(":")[0]).absolute()
+    record = read_release(directory)
+    if record is None or record.bundle != name:
+        return
+    running = sorted(found.name for found in containers(name.partition(":")[0]) if found.directory == str(directory))
+    if running:
+        raise BundleUp(name, running)
+
+
+def _sum(files: Sequence[Garbage]) -> Removed:
+    return Removed(len(files), sum(file.bytes for file in files), sum(file.frees for file in files))
