@@ -10,8 +10,8 @@ from bundler.cli import options
 from bundler.cli.table import table
 from bundler.core.events import Events
 from bundler.core.size import format_size
-from bundler.store.closure import closure
 from bundler.store.layout import Store
+from bundler.store.reach import alone, reached
 
 
 @click.command("list")
@@ -19,7 +19,7 @@ from bundler.store.layout import Store
 @options.output
 @options.running("list")
 def command(store: Path, output: str, events: Events) -> None:  # noqa: ARG001 - every verb has events
-    """List the bundles of a store.
+    """List the bundles of a store. ALONE is what no other bundle there needs: what `gc --drop` would free.
 
     \b
     bundle list
@@ -28,11 +28,12 @@ def command(store: Path, output: str, events: Events) -> None:  # noqa: ARG001 -
     opened = Store.open(store)
     documents = []
     rows = []
+    needs = reached(opened, opened.index())
+    only = alone(needs)
     for entry in opened.bundles():
-        blobs = [member.blob for member in closure(opened, entry.root)]
-        size = sum(blob.size for blob in blobs)
         name, root = str(entry.name), str(entry.root.digest)
-        documents.append({"bundle": name, "root": root, "blobs": len(blobs), "bytes": size})
-        rows.append((name, root[:19], str(len(blobs)), format_size(size)))
-    text = table(("BUNDLE", "ROOT", "BLOBS", "SIZE"), rows) if rows else f"no bundles in {store}"
+        count, size, own = len(needs[name]), sum(needs[name].values()), sum(only[name].values())
+        documents.append({"bundle": name, "root": root, "blobs": count, "bytes": size, "alone": own})
+        rows.append((name, root[:19], str(count), format_size(size), format_size(own)))
+    text = table(("BUNDLE", "ROOT", "BLOBS", "SIZE", "ALONE"), rows) if rows else f"no bundles in {store}"
     options.show(output, {"store": str(store), "bundles": documents}, text)

@@ -30,7 +30,11 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "Anywhere": {
         "list": "List the bundles of a store.",
-        "verify": "Read every byte of a bundle again.",
+        "inspect": "Show what a bundle holds, and where it came from.",
+        "diff": "Say what changed between two bundles.",
+        "verify": "Read every byte of a bundle again, or of all.",
+        "sbom": "Print a bill of materials: packages, models, licences.",
+        "gc": "Delete blobs that no bundle needs.",
     },
 }
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Rows under a header, columns as wide as they need; wide characters (Chinese) count as two."""
-    lines = [tuple(header), *(tuple(row) for row in rows)]
-    widths = [max(_width(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    return "\n".join(columns([header, *rows]))
+
+
+def columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Each row as a line, columns as wide as they need."""
+    widths = [max(_width(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return ["  ".join(_padded(row, widths)).rstrip() for row in rows]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int]) -> Iterator[str]:
+    for cell, width in zip(row, widths, strict=True):
+        if width:
+            yield cell + " " * (width - _width(cell))
 
 
 def _width(text: str) -> int:
