@@ -45,12 +45,12 @@ def in_files(files: Mapping[str, bytes]) -> ImagePackages:
     for path, raw in files.items():
         if _DPKG.fullmatch(path):
             found.update(dpkg_packages(raw))
-        elif _RPM.fullmatch(path):
+        elif _RPM.fullmatch(path) and raw:
             found.update(rpm_packages(raw))
         elif _PYTHON.fullmatch(path) and (package := python_package(raw)):
             found.add(package)
     release = next((os_release(files[path]) for path in _OS_RELEASE if path in files), Distribution())
-    unread = tuple(sorted(path for path in files if _RPM_UNREAD.fullmatch(path)))
+    unread = tuple(sorted(path for path, raw in files.items() if _RPM_UNREAD.fullmatch(path) or not raw))
     return ImagePackages(release, tuple(sorted(found)), unread)
 
 

@@ -42,9 +42,9 @@ def open_layer(store: Store, layer: Descriptor, step: str, label: str, events: E
         raise MissingBlob(layer.digest, store.root)
     with path.open("rb", buffering=0) as file:
         watched = _Watched(file, step, label, events)
-        buffered = io.BufferedReader(watched, CHUNK)
+        buffered: IO[bytes] = io.BufferedReader(watched, CHUNK)
         try:
-            with tarfile.open(fileobj=cast(IO[bytes], _expanded(buffered)), mode="r|", bufsize=CHUNK) as tar:
+            with tarfile.open(fileobj=_expanded(buffered), mode="r|", bufsize=CHUNK) as tar:
                 yield tar
             while buffered.read(CHUNK):
                 pass
@@ -54,18 +54,18 @@ def open_layer(store: Store, layer: Descriptor, step: str, label: str, events: E
             raise UnreadableLayer(layer, store, f"its bytes have the digest sha256:{watched.digest.hexdigest()}")
 
 
-def _expanded(packed: io.BufferedReader) -> object:
-    head = packed.peek(4)[:4]
+def _expanded(packed: IO[bytes]) -> IO[bytes]:
+    head = cast(io.BufferedReader, packed).peek(4)[:4]
     if head[:2] == _GZIP:
         from isal import igzip
 
-        return igzip.IGzipFile(fileobj=packed, mode="rb")
+        return cast(IO[bytes], igzip.IGzipFile(fileobj=packed, mode="rb"))  # type: ignore[no-untyped-call]
     if head == _ZSTD:
         return _zstd(packed)
     return packed
 
 
-def _zstd(packed: io.BufferedReader) -> object:
+def _zstd(packed: IO[bytes]) -> IO[bytes]:
     try:
         import zstandard
     except ImportError:
@@ -73,7 +73,7 @@ def _zstd(packed: io.BufferedReader) -> object:
             "a layer is compressed with zstd, and the library zstandard is not installed here",
             hint="pip install zstandard   # or run this where the bundle was built",
         ) from None
-    return zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True)
+    return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(packed, read_across_frames=True))
 
 
 class _Watched(io.RawIOBase):
