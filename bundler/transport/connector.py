@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.core.errors import BundlerError
+from bundler.core.owner import Owner
+from bundler.core.strict_json import parse_object
 from bundler.transport import openssh
 from bundler.transport.destination import Destination
 from bundler.transport.far_end import launcher, program
@@ -26,7 +28,7 @@ from bundler.transport.refusals import (
     classify,
     last_line,
 )
-from bundler.transport.remote_errors import LacksTools, RemoteNoSpace, RemoteRefused
+from bundler.transport.remote_errors import LacksTools, RemoteLocked, RemoteNoSpace, RemoteRefused
 from bundler.transport.session import Session, SessionBroken
 
 _LOCAL_SECONDS = 30
@@ -101,6 +103,11 @@ class Connector:
         said = rest.partition(" ")[2]
         if word == "killed":
             return ConnectionLost(self.destination, "a process of the far end was killed")
+        if word == "held":
+            lock, _, holder = rest.partition(" ")
+            return RemoteLocked(
+                self.place, lock, str(Owner.parse(parse_object(holder.encode(), f"{self.place}/{lock}")))
+            )
         if word == "lacks":
             return LacksTools(self.place, rest)
         if word == "full":

@@ -11,8 +11,7 @@ from typing import TypeVar
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.events import BytesMoved, Events
-from bundler.core.owner import Owner
-from bundler.core.strict_json import LIMIT, parse_object
+from bundler.core.strict_json import LIMIT
 from bundler.store.closure import Member
 from bundler.store.layout import Store, decode_index, encode_index, merged
 from bundler.transport.connector import Connector
@@ -123,12 +122,10 @@ class OpenSshStore:
             session.send(after)
             if self._expect(session, "swapped", "changed")[0] == "swapped":
                 return
-        raise RemoteLocked(self.place, "other pushes, without end")
+        raise RemoteLocked(self.place, "index.lock", "other pushes, without end")
 
     def _expect(self, session: Session, *wanted: str) -> tuple[str, str]:
         word, _, rest = session.answer().partition(" ")
-        if word == "held":
-            raise RemoteLocked(self.place, str(Owner.parse(parse_object(rest.encode(), f"{self.place}/index.lock"))))
         if word not in wanted:
             raise self._connector.refusal(word, rest)
         return word, rest

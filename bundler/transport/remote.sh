@@ -3,7 +3,7 @@
 # are $store (a directory), $layout and $empty_index (what a new store's files hold), and $lock_seconds.
 #
 #   request                    bytes   answers
-#   prepare                            bytes and inodes (what df says), ready DIRECTORY; or lacks TOOL...
+#   prepare                            bytes and inodes (what df says), ready DIRECTORY; or lacks TOOL..., held LOCK OWNER
 #   disown OWNER...
 #   list                               what ls -n says of blobs and partial files, end
 #   open HEX...                        at HEX LENGTH, of each
@@ -13,7 +13,7 @@
 #   check HEX...                       ok HEX or bad HEX ACTUAL, of each
 #   agent HEX                          agent
 #   index                              index DIGEST LENGTH, and so many bytes
-#   swap DIGEST COUNT          COUNT   swapped, changed or held LOCK
+#   swap DIGEST COUNT          COUNT   swapped, changed or held LOCK OWNER
 #
 # Any of them may answer full, failed or killed instead, with what it was about and what was said.
 
@@ -108,9 +108,25 @@ prepare() {
     said=$(mkdir -p -- "$store/blobs/sha256" "$store/partial" 2>&1) && said=$(cd -- "$store" 2>&1) &&
         cd -- "$store" && store=$(pwd -P) && said=$(probe 2>&1) || { trouble $? - "$said"; return 1; }
     said=$({ place index.json "$empty_index" && place oci-layout "$layout"; } 2>&1) || { trouble $? - "$said"; return 1; }
+    lease || return 1
     df -Pk . | { read -r line; read -r line; say "bytes $line"; }
     df -Pi . 2>/dev/null | { read -r line; read -r line; say "inodes $line"; }
     say "ready $store"
+}
+
+# Keeps a gc from deleting what no index lists yet, and waits for one that runs: bundler/store/leases.py.
+lease() {
+    tries=$((lock_seconds * 10))
+    while :; do
+        said=$({ mkdir -p leases && owner >"leases/.push.$me.1" && sync "leases/.push.$me.1" &&
+            mv -f "leases/.push.$me.1" "leases/push.$me.1"; } 2>&1) || { trouble $? leases "$said"; return 1; }
+        holder=$(cat leases/gc.lock 2>/dev/null) || [ -e leases/gc.lock ] || return 0
+        ! gone "$holder" || return 0
+        rm -f "leases/push.$me.1"
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || { say "held leases/gc.lock $holder"; return 1; }
+        sleep 0.1
+    done
 }
 
 # Finds what is read-only or full, and a partial/ and blobs/ that no rename or link joins.
@@ -269,10 +285,14 @@ sum() {
     [ ! -e "$1" ] || { sum=$(sha256sum <"$1"); sum=${sum%% *}; }
 }
 
+owner() {
+    printf '{"host": "%s", "machine": "%s", "boot": "%s", "pid": %s, "start": "%s", "since": %s}' \
+        "$host" "$machine" "$boot" $$ "$my_start" "$(date +%s)"
+}
+
 # The lock of bundler/store/locking.py: a file that says who holds it, whole when it appears.
 lock() {
-    printf '{"host": "%s", "machine": "%s", "boot": "%s", "pid": %s, "start": "%s", "since": %s}' \
-        "$host" "$machine" "$boot" $$ "$my_start" "$(date +%s)" >"index.lock.$me"
+    owner >"index.lock.$me"
     tries=$((lock_seconds * 10))
     until ln "index.lock.$me" index.lock 2>/dev/null; do
         tries=$((tries - 1))
@@ -317,7 +337,7 @@ show_index() {
 
 # Puts the new index, which lies in partial/, in the place of the one that it was made from, and of no other.
 swap() {
-    lock || { say "held $(cat index.lock)"; return 1; }
+    lock || { say "held index.lock $(cat index.lock)"; return 1; }
     sum index.json
     if [ "$sum" != "$1" ]; then
         said=changed
@@ -368,3 +388,4 @@ while read -r verb arguments; do
     esac
 done
 wait
+rm -f "leases/push.$me.1"

@@ -44,13 +44,14 @@ class RemoteRefused(BundlerError):
 
 
 class RemoteLocked(LockedByAnother):
-    """Another process changes the host's index, and does not end."""
+    """Another process changes the host's index, or deletes from its store, and does not end."""
 
-    def __init__(self, place: Place, owner: str) -> None:
+    def __init__(self, place: Place, lock: str, owner: str) -> None:
+        path = f"{place.directory}/{lock}"
         super().__init__(
-            f"the index of {place} is in use by {owner}",
-            because=f"its lock is {place.directory}/index.lock",
-            hint=f"wait for it to end; if you know that it is gone: {place.run('rm', f'{place.directory}/index.lock')}",
+            f"the store {place} is in use by {owner}",
+            because=f"its lock is {path}",
+            hint=f"wait for it to end; if you know that it is gone: {place.run('rm', path)}",
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bundler.cli.table import table
-from scripts.bench import fill, push, startup
+from scripts.bench import fill, push, startup, verify
 from scripts.bench.measure import Figure
 from scripts.world.errors import WorldError
 from scripts.world.place import Place
@@ -37,6 +37,7 @@ def _figures() -> Iterator[Figure]:
     with TemporaryDirectory(dir=Place.default().directory("bench")) as directory:
         yield from fill.figures(Path(directory))
     yield from push.figures()
+    yield from verify.figures()
 
 
 if __name__ == "__main__":

@@ -277,7 +277,7 @@ def test_a_lock_of_another_machine_or_a_living_process_is_respected(
         (store / "index.lock").write_text(text)
         session.request("swap", "absent", 2)
         session.send(b"{}")
-        assert session.answer() == f"held {text}"
+        assert session.answer() == f"held index.lock {text}"
         session.close()
         assert (store / "index.lock").read_text() == text
 
