@@ -29,6 +29,7 @@ VERBS: dict[str, dict[str, str]] = {
         "down": "Stop a release; results and store stay.",
     },
     "Anywhere": {
+        "config": "Show the settings, and where each came from.",
         "list": "List the bundles of a store.",
         "verify": "Read every byte of a bundle again.",
     },
