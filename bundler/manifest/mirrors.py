@@ -38,13 +38,13 @@ def checked_place(text: str) -> str:
     """
     first = text.partition("/")[0]
     if "@" in text or "://" in text:
-        raise MalformedReference("a mirror is named by host and path alone, without a scheme or a login")
+        raise MalformedReference("host and path alone, without a scheme or a login")
     try:
         registry = Reference.parse(f"{text}/x").registry
     except BundlerError:
         registry = ""
     if registry != first or ":" in text[len(first) :]:
-        raise MalformedReference("a registry reads like docker.io, mirror.example:5000 or mirror.example/proxy")
+        raise MalformedReference("a registry like docker.io, mirror.example:5000 or mirror.example/proxy")
     return text
 
 
@@ -52,5 +52,5 @@ def parse_mirror(text: str) -> tuple[str, tuple[str, ...]]:
     """Read `PREFIX=MIRROR[,MIRROR...]`, as a flag or the environment says it. Raises MalformedReference."""
     prefix, equals, listed = text.partition("=")
     if not equals:
-        raise MalformedReference("mirrors read like docker.io=mirror.example,other.example/proxy")
+        raise MalformedReference("mirrors like docker.io=mirror.example,other.example/proxy")
     return checked_place(prefix), tuple(checked_place(mirror) for mirror in listed.split(",") if mirror)

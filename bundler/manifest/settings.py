@@ -111,5 +111,5 @@ def _mirrors(texts: Sequence[str], origin: str) -> Mirrors:
             prefix, mirrors = parse_mirror(text)
             by_prefix[prefix] = (*by_prefix.get(prefix, ()), *mirrors)
     except MalformedReference as error:
-        raise UsageInvalid(f"{origin} can't be read", because=error.what) from error
+        raise UsageInvalid(f"{origin} can't be read", because=f"it should be {error.what}") from error
     return Mirrors(by_prefix)

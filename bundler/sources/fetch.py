@@ -47,8 +47,8 @@ def fetch(
     total = sum(blob.size for blob in missing)
     _require_space(store, missing, total)
     events.emit(StepStarted(STEP, total))
-    crew = Crew(store, events, policy or RetryPolicy())
-    crew.work(todo, streams)
+    crew = Crew(store, events, policy or RetryPolicy(), streams)
+    crew.work(todo)
     events.emit(StepEnded(STEP, _summary(crew, len(todo), len(there))))
     return FetchResult(missing, there, crew.moved, crew.resumed)
 
