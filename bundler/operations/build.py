@@ -14,7 +14,9 @@ from bundler.core.media_types import BUNDLE, LOCK, OCI_INDEX, OCI_MANIFEST
 from bundler.core.strict_json import canonical
 from bundler.manifest.artifacts import LocalModel, RegistryImage
 from bundler.manifest.lock import Lock
+from bundler.manifest.mirrors import Mirrors
 from bundler.manifest.schema import Manifest
+from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
 from bundler.sources import files, huggingface, images
 from bundler.sources.fetch import FetchResult, fetch
@@ -47,26 +49,37 @@ class BundleIncomplete(IntegrityFailed):
         )
 
 
-def build(manifest: Manifest, path: Path, store: Store, events: Events, *, locked: bool = False) -> BuildResult:
+def build(
+    manifest: Manifest,
+    path: Path,
+    store: Store,
+    events: Events,
+    *,
+    locked: bool = False,
+    settings: Settings | None = None,
+) -> BuildResult:
     """Build a manifest read from `path` into a store. Run again, it fetches only what is missing.
 
     Raises ManifestInvalid, LockMoved (with `locked`), NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
     """
     began = time.monotonic()
-    resolved = lock(manifest, path, store, events, locked=locked)
-    fetched = fetch(_downloads(manifest, resolved.lock), store, events)
+    settings = settings or Settings()
+    resolved = lock(manifest, path, store, events, locked=locked, settings=settings)
+    downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)
+    fetched = fetch(downloads, store, events, settings.streams)
     bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
     return BuildResult(bundle, resolved, fetched, size, time.monotonic() - began)
 
 
-def _downloads(manifest: Manifest, wanted: Lock) -> list[Download]:
+def _downloads(manifest: Manifest, wanted: Lock, mirrors: Mirrors, events: Events) -> list[Download]:
     """What the artifacts consist of; an image that the engine built is in the store since it was locked."""
     found: list[Download] = []
     for image in wanted.images:
         source = manifest.images[image.name]
         if isinstance(source, RegistryImage):
-            found += images.image_downloads(image, plain_http=source.plain_http)
+            plain = source.plain_http
+            found += images.image_downloads(image, plain_http=plain, mirrors=mirrors, events=events)
     for model in wanted.models:
         where = manifest.models[model.name]
         if isinstance(where, LocalModel):

@@ -13,11 +13,13 @@ from bundler.core.durable import write_file
 from bundler.core.errors import ManifestInvalid
 from bundler.core.events import Events
 from bundler.core.media_types import AGENT
+from bundler.core.reference import Reference
 from bundler.engine.docker import DockerEngine
 from bundler.manifest.artifacts import Dataset, DockerfileImage, HuggingFaceModel, Image, Model
 from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
 from bundler.manifest.schema import Manifest
+from bundler.manifest.settings import Settings
 from bundler.operations.moves import Move, moves
 from bundler.sources import files, huggingface, images
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
@@ -71,7 +73,15 @@ def lock_path(manifest: Path) -> Path:
     return manifest.with_suffix(".lock.json")
 
 
-def lock(manifest: Manifest, path: Path, store: Store, events: Events, *, locked: bool = False) -> LockResult:
+def lock(
+    manifest: Manifest,
+    path: Path,
+    store: Store,
+    events: Events,
+    *,
+    locked: bool = False,
+    settings: Settings | None = None,
+) -> LockResult:
     """Resolve a manifest read from `path`, compare with the lock that is there, and write it (not with `locked`).
 
     Raises ManifestInvalid, LockMoved, NetworkFailed, EngineFailed, NoSpace.
@@ -80,7 +90,7 @@ def lock(manifest: Manifest, path: Path, store: Store, events: Events, *, locked
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
     if locked and before is None:
         raise NoLock(target)
-    resolver = _Resolver(store, events, before, build=not locked)
+    resolver = _Resolver(store, events, before, build=not locked, settings=settings or Settings())
     fresh = resolver.resolve(manifest)
     moved = moves(before, fresh) if before else ()
     if moved and locked:
@@ -96,6 +106,7 @@ class _Resolver:
     events: Events
     before: Lock | None
     build: bool
+    settings: Settings
 
     def resolve(self, manifest: Manifest) -> Lock:
         agent = self.store.put(executable(), AGENT)
@@ -114,8 +125,8 @@ class _Resolver:
 
     def _image(self, name: str, image: Image) -> LockedImage:
         if not isinstance(image, DockerfileImage):
-            return images.resolve_image(name, image.registry, self.store, plain_http=image.plain_http)
-        base = images.resolve_image(name, image.base, self.store)
+            return self._pinned(name, image.registry, plain_http=image.plain_http)
+        base = self._pinned(name, image.base)
         pinned = image.base.pinned(base.manifest.digest)
         paths = {key: path.resolved for key, path in image.files.items()}
         recipe = write_recipe(
@@ -126,6 +137,12 @@ class _Resolver:
             raise BuildDue(name, image.dockerfile.written)
         return built or self._build(name, recipe, base)
 
+    def _pinned(self, name: str, reference: Reference, *, plain_http: bool = False) -> LockedImage:
+        mirrors = self.settings.mirrors
+        return images.resolve_image(
+            name, reference, self.store, plain_http=plain_http, mirrors=mirrors, events=self.events
+        )
+
     def _built(self, name: str, recipe: Recipe) -> LockedImage | None:
         """What the same recipe gave before, as long as the store still has it."""
         for image in self.before.images if self.before else ():
@@ -135,7 +152,8 @@ class _Resolver:
         return None
 
     def _build(self, name: str, recipe: Recipe, base: LockedImage) -> LockedImage:
-        fetch(images.image_downloads(base), self.store, self.events)
+        downloads = images.image_downloads(base, mirrors=self.settings.mirrors, events=self.events)
+        fetch(downloads, self.store, self.events, self.settings.streams)
         return build_image(name, recipe, base, _engine(), self.store, self.events)
 
     def _model(self, name: str, model: Model) -> LockedFiles:
