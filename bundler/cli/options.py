@@ -14,12 +14,27 @@ from typing import Any, TypeVar
 import click
 
 from bundler.cli import session
+from bundler.core.size import parse_size
 from bundler.manifest.settings import Flags, load_settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 DOCUMENT = 1
 """The version of every `-o json` document."""
+
+
+class _Size(click.ParamType):  # type: ignore[type-arg] # generic from click 8.2 on only
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE = _Size()
+"""An option's value like `48GiB` or `500MB`, in bytes."""
 
 
 def default_store() -> Path:

@@ -18,6 +18,7 @@ from bundler.manifest.mirrors import Mirrors
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
+from bundler.operations.preflight import Preflight, announce, preflight
 from bundler.sources import files, huggingface, images
 from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.oci_manifest import twin
@@ -65,11 +66,42 @@ def build(
     began = time.monotonic()
     settings = settings or Settings()
     resolved = lock(manifest, path, store, events, locked=locked, settings=settings)
+    announce(preflight(resolved.lock, store, _local_models(manifest)), store, events)
     downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)
     fetched = fetch(downloads, store, events, settings.streams)
     bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
     return BuildResult(bundle, resolved, fetched, size, time.monotonic() - began)
+
+
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a build would do."""
+
+    locked: LockResult
+    preflight: Preflight
+
+
+def rehearse_build(
+    manifest: Manifest,
+    path: Path,
+    store: Store,
+    events: Events,
+    *,
+    locked: bool = False,
+    settings: Settings | None = None,
+) -> DryRun:
+    """Resolve a manifest and look at what is missing. Neither the lock nor a bundle is written, nothing is built.
+
+    What has to be read for it (manifests, configs, small files of hubs) stays in the store for the build itself.
+    Raises as `build`, but not NoSpace.
+    """
+    resolved = lock(manifest, path, store, events, locked=locked, dry=True, settings=settings)
+    return DryRun(resolved, preflight(resolved.lock, store, _local_models(manifest)))
+
+
+def _local_models(manifest: Manifest) -> list[str]:
+    return [name for name, model in manifest.models.items() if isinstance(model, LocalModel)]
 
 
 def _downloads(manifest: Manifest, wanted: Lock, mirrors: Mirrors, events: Events) -> list[Download]:

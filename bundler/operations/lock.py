@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -30,12 +30,16 @@ from bundler.workloads.graph import question, workloads
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """The lock, where it lies, and what moved since the one before (nothing for a first lock)."""
+    """The lock, where it lies, and what moved since the one before (nothing for a first lock).
+
+    `unbuilt` are images that a dry run did not build: their bases stand in their places.
+    """
 
     lock: Lock
     path: Path
     moved: tuple[Move, ...]
     first: bool
+    unbuilt: tuple[str, ...] = ()
 
 
 class LockMoved(ManifestInvalid):
@@ -80,9 +84,12 @@ def lock(
     events: Events,
     *,
     locked: bool = False,
+    dry: bool = False,
     settings: Settings | None = None,
 ) -> LockResult:
-    """Resolve a manifest read from `path`, compare with the lock that is there, and write it (not with `locked`).
+    """Resolve a manifest read from `path`, compare with the lock that is there, and write it.
+
+    With `locked` it is not written, and may not differ; with `dry` it is not written, and nothing is built.
 
     Raises ManifestInvalid, LockMoved, NetworkFailed, EngineFailed, NoSpace.
     """
@@ -90,14 +97,14 @@ def lock(
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
     if locked and before is None:
         raise NoLock(target)
-    resolver = _Resolver(store, events, before, build=not locked, settings=settings or Settings())
+    resolver = _Resolver(store, events, before, build=not locked, dry=dry, settings=settings or Settings())
     fresh = resolver.resolve(manifest)
     moved = moves(before, fresh) if before else ()
     if moved and locked:
         raise LockMoved(target, moved)
-    if before != fresh:
+    if before != fresh and not dry:
         write_file(target, fresh.encode())
-    return LockResult(fresh, target, moved, first=before is None)
+    return LockResult(fresh, target, moved, first=before is None, unbuilt=tuple(resolver.unbuilt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,9 @@ class _Resolver:
     events: Events
     before: Lock | None
     build: bool
+    dry: bool
     settings: Settings
+    unbuilt: list[str] = field(default_factory=list)
 
     def resolve(self, manifest: Manifest) -> Lock:
         agent = self.store.put(executable(), AGENT)
@@ -135,6 +144,9 @@ class _Resolver:
         built = self._built(name, recipe)
         if built is None and not self.build:
             raise BuildDue(name, image.dockerfile.written)
+        if built is None and self.dry:
+            self.unbuilt.append(name)
+            return base
         return built or self._build(name, recipe, base)
 
     def _pinned(self, name: str, reference: Reference, *, plain_http: bool = False) -> LockedImage:
