@@ -187,7 +187,7 @@ def test_a_stream_that_is_ended_while_parts_stall_wakes_at_once(carrier: Carrier
     assert ended.wait(10)
 
 
-def test_a_real_registry_sends_parts(registry: Registry, tmp_path: Path) -> None:
+def test_a_real_registry_sends_parts(registry: Registry) -> None:
     made: MadeImage = image(CONTENT)
     text = Pusher(registry.address).push("ranges/app", made, "1")
     layer = Descriptor.of(made.blobs[1], OCI_LAYER)
