@@ -48,6 +48,7 @@ def figures(directory: Path, rounds: int = 3) -> Iterator[Figure]:
             [
                 Contender("bundle build", (bundle, "build", str(manifest), "--store", str(ours)), lambda: empty(ours)),
                 Contender("curl", curl, clear),
+                Contender("curl, sha256sum", ("sh", "-c", f'"$@" && sha256sum {theirs}/*', "sh", *curl), clear),
             ],
             rounds,
             {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(directory / "hf")},
@@ -57,3 +58,6 @@ def figures(directory: Path, rounds: int = 3) -> Iterator[Figure]:
     ratio = taken["curl"] / taken["bundle build"]
     value = f"{taken['bundle build']:.2f} s, curl {taken['curl']:.2f} s: {ratio:.2f} x its rate"
     yield Figure("1 GB of model files from a hub, hashed / curl -o", value, f">= {GOAL} x", ratio >= GOAL)
+    ratio = taken["curl, sha256sum"] / taken["bundle build"]
+    value = f"{ratio:.2f} x the rate of curl -o && sha256sum"
+    yield Figure("the same / curl -o, then sha256sum", value, "", reached=True)
