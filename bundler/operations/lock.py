@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from bundler import __version__
 from bundler.agent.executable import executable
+from bundler.core.descriptor import Descriptor
 from bundler.core.durable import write_file
 from bundler.core.errors import ManifestInvalid
 from bundler.core.events import Events
-from bundler.core.media_types import AGENT
+from bundler.core.media_types import AGENT, RAW
 from bundler.core.reference import Reference
 from bundler.manifest.artifacts import Dataset, DockerfileImage, HuggingFaceModel, Image, Model
 from bundler.manifest.hardware import hardware
@@ -24,6 +25,7 @@ from bundler.sources import files, huggingface, images
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
 from bundler.store.layout import Store
+from bundler.store.space import need, require
 from bundler.workloads.graph import question, workloads
 
 if TYPE_CHECKING:
@@ -118,18 +120,26 @@ class _Resolver:
     dry: bool
     settings: Settings
     unbuilt: list[str] = field(default_factory=list)
+    known: list[Descriptor] = field(default_factory=list)
 
     def resolve(self, manifest: Manifest) -> Lock:
         agent = self.store.put(executable(), AGENT)
+        # What is built comes last: by then all else is known, and it is refused at once where it does not fit.
+        models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
+        datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
+        for artifact in (*models, *datasets):
+            self.known.extend(Descriptor(RAW, file.digest, file.size) for file in artifact.files)
+        built_last = sorted(manifest.images.items(), key=lambda item: isinstance(item[1], DockerfileImage))
+        resolved = [self._image(name, image) for name, image in built_last]
         return Lock(
             format=FORMAT,
             name=manifest.name,
             version=manifest.version,
             agent=LockedAgent(__version__, agent),
             hardware=hardware(manifest.target),
-            images=tuple(self._image(name, image) for name, image in sorted(manifest.images.items())),
-            models=tuple(self._model(name, model) for name, model in sorted(manifest.models.items())),
-            datasets=tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items())),
+            images=tuple(sorted(resolved, key=lambda image: image.name)),
+            models=models,
+            datasets=datasets,
             workloads=workloads(manifest),
             question=question(manifest),
         )
@@ -153,9 +163,11 @@ class _Resolver:
 
     def _pinned(self, name: str, reference: Reference, *, plain_http: bool = False) -> LockedImage:
         mirrors = self.settings.mirrors
-        return images.resolve_image(
+        image = images.resolve_image(
             name, reference, self.store, plain_http=plain_http, mirrors=mirrors, events=self.events
         )
+        self.known.extend(image.blobs)
+        return image
 
     def _built(self, name: str, recipe: Recipe) -> LockedImage | None:
         """What the same recipe gave before, as long as the store still has it."""
@@ -166,6 +178,7 @@ class _Resolver:
         return None
 
     def _build(self, name: str, recipe: Recipe, base: LockedImage) -> LockedImage:
+        require(self.store, need(self.store, self.known))
         downloads = images.image_downloads(base, mirrors=self.settings.mirrors, events=self.events)
         fetch(downloads, self.store, self.events, self.settings.streams)
         return build_image(name, recipe, base, _engine(), self.store, self.events)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from image_maker import Pusher, image
 
+from bundler.core.digest import Digest
 from bundler.core.errors import NoSpace
 from bundler.core.events import Event, StepEnded, StepStarted
 from bundler.manifest.loader import load
@@ -121,6 +122,28 @@ def test_a_build_refuses_before_it_begins_what_does_not_fit_all_artifacts_togeth
     (said,) = [event.summary for event in heard.events if isinstance(event, StepEnded) and event.step == "space"]
     assert "to fetch, " in said
     assert f" free in {tmp_path / 'store'}" in said
+
+
+def test_room_is_counted_before_a_base_is_fetched_to_build_on(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
+    made = image(os.urandom(300_000))
+    base = Pusher(registry.address).push(f"base/{secrets.token_hex(4)}", made, "1")
+    (tmp_path / "dockerfile").mkdir()
+    (tmp_path / "dockerfile" / "Dockerfile.j2").write_text("FROM {{ base }}\n")
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "model.safetensors").write_bytes(WEIGHTS)
+    manifest = tmp_path / "bundle.yaml"
+    manifest.write_text(
+        f'name: whole\nversion: "1"\nimages:\n  app: {{dockerfile: dockerfile, base: "{base}"}}\n'
+        "models:\n  base: {path: weights}\n"
+    )
+    monkeypatch.setattr(Store, "free_bytes", lambda _: 500_000)
+    store = Store.create(tmp_path / "store")
+    with pytest.raises(NoSpace, match=r"needs 70\d kB more"):
+        build(load(manifest), manifest, store, Recorder())
+    assert not store.path(Digest.of(made.blobs[1])).exists()
 
 
 def test_no_secret_gets_into_lock_store_logs_or_output_whether_it_works_or_fails(
