@@ -9,15 +9,17 @@ import click
 from bundler.cli import options
 from bundler.core.events import Events
 from bundler.core.records import to_json
+from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult
 
 
 @click.command("lock")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @options.store
+@options.network
 @options.output
 @options.running("lock")
-def command(manifest: Path, store: Path, output: str, events: Events) -> None:
+def command(manifest: Path, store: Path, settings: Settings, output: str, events: Events) -> None:
     """Resolve a manifest to digests, write MANIFEST.lock.json, and say what moved since the last time.
 
     Images that are made from dockerfiles are built for it, unless their recipe is the same as before.
@@ -25,12 +27,13 @@ def command(manifest: Path, store: Path, output: str, events: Events) -> None:
     \b
     bundle lock manifests/demo.yaml
     bundle lock manifests/qwen3-32b-l20x4.yaml -o json
+    bundle lock manifests/qwen3-32b-l20x4.yaml --mirror docker.io=docker.1ms.run
     """
     from bundler.manifest.loader import load
     from bundler.operations.lock import lock
     from bundler.store.layout import Store
 
-    result = lock(load(manifest), manifest, Store.create(store), events)
+    result = lock(load(manifest), manifest, Store.create(store), events, settings=settings)
     options.show(output, document(result), text(result))
 
 

@@ -29,6 +29,7 @@ VERBS: dict[str, dict[str, str]] = {
         "down": "Stop a release; results and store stay.",
     },
     "Anywhere": {
+        "config": "Show the settings, and where each came from.",
         "list": "List the bundles of a store.",
         "inspect": "Show what a bundle holds, and where it came from.",
         "diff": "Say what changed between two bundles.",

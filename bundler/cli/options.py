@@ -7,12 +7,15 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from bundler.cli import session
+from bundler.core.size import parse_size
+from bundler.manifest.settings import Flags, load_settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -20,11 +23,33 @@ DOCUMENT = 1
 """The version of every `-o json` document."""
 
 
+class _Size(click.ParamType):  # type: ignore[type-arg] # generic from click 8.2 on only
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_size(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+SIZE = _Size()
+"""An option's value like `48GiB` or `500MB`, in bytes."""
+
+
 def default_store() -> Path:
-    """Where bundles are when no one says: beside the agent that runs, else in this user's data directory."""
+    """Where bundles are without --store: beside the agent that runs, else where the settings say, else in this
+    user's data directory. The agent reads no settings: it carries no YAML."""
     beside = Path(sys.argv[0]).resolve().parent
     if (beside / "oci-layout").is_file():
         return beside
+    if find_spec("yaml") is not None and (configured := load_settings().store):
+        return configured
+    return builtin_store()
+
+
+def builtin_store() -> Path:
+    """Where bundles are when no one says anything."""
     data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
     return data / "bundle" / "store"
 
@@ -34,13 +59,31 @@ store = click.option(
     type=click.Path(path_type=Path, file_okay=False),
     envvar="BUNDLE_STORE",
     default=default_store,
-    show_default="the agent's own directory, else ~/.local/share/bundle/store",
+    show_default="the agent's own directory, else the settings', else ~/.local/share/bundle/store",
     help="The store: a directory that is an OCI image layout.",
 )
 
 output = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What goes to stdout."
 )
+
+
+def network(function: Function) -> Function:
+    """Options on how registries and hubs are reached; the function gets `settings`."""
+
+    @click.option(
+        "--mirror",
+        "mirrors",
+        multiple=True,
+        metavar="PREFIX=MIRROR",
+        help="Ask a mirror first: docker.io=mirror.example. Several are asked in order.",
+    )
+    @click.option("--streams", type=int, help="Connections at once.  [default: 4]")
+    @functools.wraps(function)
+    def wrapped(mirrors: tuple[str, ...], streams: int | None, **arguments: Any) -> Any:
+        return function(settings=load_settings(Flags(mirrors, streams)), **arguments)
+
+    return wrapped  # type: ignore[return-value]
 
 
 def running(verb: str) -> Callable[[Function], Function]:

@@ -9,7 +9,7 @@ _UNITS = {"": 1, "B": 1} | {
     for power, letter in enumerate("KMGTP", start=1)
     for suffix, base in (("iB", 1024), ("B", 1000), ("", 1024))
 }
-_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTP]?(?:iB|B)?)\s*")
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([kKMGTP]?(?:iB|B)?)\s*")
 
 
 def parse_size(text: str) -> int:
@@ -17,7 +17,7 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if not match:
         raise ValueError(f"a size reads like 48GiB, 500MB or 1024, saw: {text!r}")
-    return int(float(match[1]) * _UNITS[match[2]])
+    return int(float(match[1]) * _UNITS[match[2].replace("k", "K")])
 
 
 def format_size(count: float) -> str:

@@ -8,16 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from bundler.manifest.document import NotADocument, read_document
 from bundler.manifest.findings import Finding, ManifestRejected, Problem, dotted, shown
 from bundler.manifest.presence import absent
 from bundler.manifest.rules import problems
 from bundler.manifest.salvage import Damage, without
 from bundler.manifest.schema import Manifest
 from bundler.manifest.wording import problem
-from bundler.manifest.yaml_tree import Mark, NotYaml, Tree, read
-
-MAX_BYTES = 1 << 20
-"""No manifest is longer; a file of weights named by mistake is."""
+from bundler.manifest.yaml_tree import Mark, Tree
 
 MAX_ROUNDS = 20
 
@@ -29,7 +27,8 @@ def load(path: Path) -> Manifest:
     """
     tree = _parse(path)
     if not isinstance(tree.data, dict):
-        raise _rejected(path, Mark(1, 1), shown(tree.data), "a mapping: name, version, images, ...")
+        expected = "a mapping: name, version, images, ..."
+        raise ManifestRejected(path, [_placed(path, Mark(1, 1), Problem((), shown(tree.data), expected))])
     manifest, wrong = _checked(tree, path.parent)
     findings = [_finding(path, tree, one) for one in wrong]
     findings += [_placed(path, mark, one) for mark, one in tree.problems]
@@ -40,24 +39,9 @@ def load(path: Path) -> Manifest:
 
 def _parse(path: Path) -> Tree:
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-    except IsADirectoryError:
-        raise _rejected(path, None, "a directory", "a manifest: a YAML file") from None
-    except FileNotFoundError:
-        raise _rejected(path, None, "no such file", "a manifest: a YAML file") from None
-    except (OSError, ValueError) as error:
-        raise _rejected(path, None, f"a file that can't be read: {error}", "a manifest: a YAML file") from error
-    if len(raw) > MAX_BYTES:
-        raise _rejected(path, None, f"more than {MAX_BYTES} bytes", "a manifest: a YAML file of a few hundred lines")
-    try:
-        return read(raw.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        before = raw[: error.start]
-        mark = Mark(before.count(b"\n") + 1, error.start - before.rfind(b"\n"))
-        raise _rejected(path, mark, f"the byte 0x{raw[error.start]:02x}", "text in UTF-8") from error
-    except NotYaml as error:
-        raise _rejected(path, error.mark, f"broken YAML: {error}", "a YAML document") from error
+        return read_document(path, "a manifest: a YAML file")
+    except NotADocument as error:
+        raise ManifestRejected(path, [error.finding]) from error
 
 
 def _checked(tree: Tree, directory: Path) -> tuple[Manifest | None, list[Problem]]:
@@ -101,8 +85,3 @@ def _placed(path: Path, mark: Mark, one: Problem) -> Finding:
     return Finding(
         str(path), mark.line, mark.column, dotted(one.path), one.found, one.expected, one.because, one.suggestion
     )
-
-
-def _rejected(path: Path, mark: Mark | None, found: str, expected: str) -> ManifestRejected:
-    place = mark or Mark(0, 0)
-    return ManifestRejected(path, [Finding(str(path), place.line, place.column, "", found, expected)])

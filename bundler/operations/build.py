@@ -14,8 +14,11 @@ from bundler.core.media_types import BUNDLE, LOCK, OCI_INDEX, OCI_MANIFEST
 from bundler.core.strict_json import canonical
 from bundler.manifest.artifacts import LocalModel, RegistryImage
 from bundler.manifest.lock import Lock
+from bundler.manifest.mirrors import Mirrors
 from bundler.manifest.schema import Manifest
+from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
+from bundler.operations.preflight import Preflight, announce, preflight
 from bundler.sources import files, huggingface, images
 from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.oci_manifest import twin
@@ -48,27 +51,69 @@ class BundleIncomplete(IntegrityFailed):
         )
 
 
-def build(manifest: Manifest, path: Path, store: Store, events: Events, *, locked: bool = False) -> BuildResult:
+def build(
+    manifest: Manifest,
+    path: Path,
+    store: Store,
+    events: Events,
+    *,
+    locked: bool = False,
+    settings: Settings | None = None,
+) -> BuildResult:
     """Build a manifest read from `path` into a store. Run again, it fetches only what is missing.
 
     Raises ManifestInvalid, LockMoved (with `locked`), NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
     """
     began = time.monotonic()
+    settings = settings or Settings()
     with leasing(store, "build"):
-        resolved = lock(manifest, path, store, events, locked=locked)
-        fetched = fetch(_downloads(manifest, resolved.lock), store, events)
+        resolved = lock(manifest, path, store, events, locked=locked, settings=settings)
+        announce(preflight(resolved.lock, store, _local_models(manifest)), store, events)
+        downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)
+        fetched = fetch(downloads, store, events, settings.streams)
         bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
     return BuildResult(bundle, resolved, fetched, size, time.monotonic() - began)
 
 
-def _downloads(manifest: Manifest, wanted: Lock) -> list[Download]:
+@dataclass(frozen=True, slots=True)
+class DryRun:
+    """What a build would do."""
+
+    locked: LockResult
+    preflight: Preflight
+
+
+def rehearse_build(
+    manifest: Manifest,
+    path: Path,
+    store: Store,
+    events: Events,
+    *,
+    locked: bool = False,
+    settings: Settings | None = None,
+) -> DryRun:
+    """Resolve a manifest and look at what is missing. Neither the lock nor a bundle is written, nothing is built.
+
+    What has to be read for it (manifests, configs, small files of hubs) stays in the store for the build itself.
+    Raises as `build`, but not NoSpace.
+    """
+    resolved = lock(manifest, path, store, events, locked=locked, dry=True, settings=settings)
+    return DryRun(resolved, preflight(resolved.lock, store, _local_models(manifest)))
+
+
+def _local_models(manifest: Manifest) -> list[str]:
+    return [name for name, model in manifest.models.items() if isinstance(model, LocalModel)]
+
+
+def _downloads(manifest: Manifest, wanted: Lock, mirrors: Mirrors, events: Events) -> list[Download]:
     """What the artifacts consist of; an image that the engine built is in the store since it was locked."""
     found: list[Download] = []
     for image in wanted.images:
         source = manifest.images[image.name]
         if isinstance(source, RegistryImage):
-            found += images.image_downloads(image, plain_http=source.plain_http)
+            plain = source.plain_http
+            found += images.image_downloads(image, plain_http=plain, mirrors=mirrors, events=events)
     for model in wanted.models:
         where = manifest.models[model.name]
         if isinstance(where, LocalModel):

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bundler import __version__
 from bundler.agent.executable import executable
+from bundler.core.descriptor import Descriptor
 from bundler.core.durable import write_file
 from bundler.core.errors import ManifestInvalid
 from bundler.core.events import Events
-from bundler.core.media_types import AGENT
-from bundler.engine.docker import DockerEngine
+from bundler.core.media_types import AGENT, RAW
+from bundler.core.reference import Reference
 from bundler.manifest.artifacts import Dataset, DockerfileImage, HuggingFaceModel, Image, Model
 from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
 from bundler.manifest.schema import Manifest
+from bundler.manifest.settings import Settings
 from bundler.operations.moves import Move, moves
 from bundler.sources import files, huggingface, images
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
 from bundler.store.layout import Store
 from bundler.store.leases import leasing
+from bundler.store.space import need, require
 from bundler.workloads.graph import question, workloads
+
+if TYPE_CHECKING:
+    from bundler.engine.docker import DockerEngine
 
 
 @dataclass(frozen=True, slots=True)
 class LockResult:
-    """The lock, where it lies, and what moved since the one before (nothing for a first lock)."""
+    """The lock, where it lies, and what moved since the one before (nothing for a first lock).
+
+    `unbuilt` are images that a dry run did not build: their bases stand in their places.
+    """
 
     lock: Lock
     path: Path
     moved: tuple[Move, ...]
     first: bool
+    unbuilt: tuple[str, ...] = ()
 
 
 class LockMoved(ManifestInvalid):
@@ -72,8 +82,19 @@ def lock_path(manifest: Path) -> Path:
     return manifest.with_suffix(".lock.json")
 
 
-def lock(manifest: Manifest, path: Path, store: Store, events: Events, *, locked: bool = False) -> LockResult:
-    """Resolve a manifest read from `path`, compare with the lock that is there, and write it (not with `locked`).
+def lock(
+    manifest: Manifest,
+    path: Path,
+    store: Store,
+    events: Events,
+    *,
+    locked: bool = False,
+    dry: bool = False,
+    settings: Settings | None = None,
+) -> LockResult:
+    """Resolve a manifest read from `path`, compare with the lock that is there, and write it.
+
+    With `locked` it is not written, and may not differ; with `dry` it is not written, and nothing is built.
 
     Raises ManifestInvalid, LockMoved, NetworkFailed, EngineFailed, NoSpace.
     """
@@ -81,15 +102,15 @@ def lock(manifest: Manifest, path: Path, store: Store, events: Events, *, locked
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
     if locked and before is None:
         raise NoLock(target)
-    resolver = _Resolver(store, events, before, build=not locked)
+    resolver = _Resolver(store, events, before, build=not locked, dry=dry, settings=settings or Settings())
     with leasing(store, "lock"):
         fresh = resolver.resolve(manifest)
     moved = moves(before, fresh) if before else ()
     if moved and locked:
         raise LockMoved(target, moved)
-    if before != fresh:
+    if before != fresh and not dry:
         write_file(target, fresh.encode())
-    return LockResult(fresh, target, moved, first=before is None)
+    return LockResult(fresh, target, moved, first=before is None, unbuilt=tuple(resolver.unbuilt))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,26 +119,37 @@ class _Resolver:
     events: Events
     before: Lock | None
     build: bool
+    dry: bool
+    settings: Settings
+    unbuilt: list[str] = field(default_factory=list)
+    known: list[Descriptor] = field(default_factory=list)
 
     def resolve(self, manifest: Manifest) -> Lock:
         agent = self.store.put(executable(), AGENT)
+        # What is built comes last: by then all else is known, and it is refused at once where it does not fit.
+        models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
+        datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
+        for artifact in (*models, *datasets):
+            self.known.extend(Descriptor(RAW, file.digest, file.size) for file in artifact.files)
+        built_last = sorted(manifest.images.items(), key=lambda item: isinstance(item[1], DockerfileImage))
+        resolved = [self._image(name, image) for name, image in built_last]
         return Lock(
             format=FORMAT,
             name=manifest.name,
             version=manifest.version,
             agent=LockedAgent(__version__, agent),
             hardware=hardware(manifest.target),
-            images=tuple(self._image(name, image) for name, image in sorted(manifest.images.items())),
-            models=tuple(self._model(name, model) for name, model in sorted(manifest.models.items())),
-            datasets=tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items())),
+            images=tuple(sorted(resolved, key=lambda image: image.name)),
+            models=models,
+            datasets=datasets,
             workloads=workloads(manifest),
             question=question(manifest),
         )
 
     def _image(self, name: str, image: Image) -> LockedImage:
         if not isinstance(image, DockerfileImage):
-            return images.resolve_image(name, image.registry, self.store, plain_http=image.plain_http)
-        base = images.resolve_image(name, image.base, self.store)
+            return self._pinned(name, image.registry, plain_http=image.plain_http)
+        base = self._pinned(name, image.base)
         pinned = image.base.pinned(base.manifest.digest)
         paths = {key: path.resolved for key, path in image.files.items()}
         recipe = write_recipe(
@@ -126,7 +158,18 @@ class _Resolver:
         built = self._built(name, recipe)
         if built is None and not self.build:
             raise BuildDue(name, image.dockerfile.written)
+        if built is None and self.dry:
+            self.unbuilt.append(name)
+            return base
         return built or self._build(name, recipe, base)
+
+    def _pinned(self, name: str, reference: Reference, *, plain_http: bool = False) -> LockedImage:
+        mirrors = self.settings.mirrors
+        image = images.resolve_image(
+            name, reference, self.store, plain_http=plain_http, mirrors=mirrors, events=self.events
+        )
+        self.known.extend(image.blobs)
+        return image
 
     def _built(self, name: str, recipe: Recipe) -> LockedImage | None:
         """What the same recipe gave before, as long as the store still has it."""
@@ -137,7 +180,9 @@ class _Resolver:
         return None
 
     def _build(self, name: str, recipe: Recipe, base: LockedImage) -> LockedImage:
-        fetch(images.image_downloads(base), self.store, self.events)
+        require(self.store, need(self.store, self.known))
+        downloads = images.image_downloads(base, mirrors=self.settings.mirrors, events=self.events)
+        fetch(downloads, self.store, self.events, self.settings.streams)
         return build_image(name, recipe, base, _engine(), self.store, self.events)
 
     def _model(self, name: str, model: Model) -> LockedFiles:
@@ -152,4 +197,9 @@ class _Resolver:
         return files.resolve(name, path.resolved, self.store, self.events, dataset=True, source=path.written)
 
 
-_engine: Callable[[], DockerEngine] = cache(DockerEngine.connect)
+@cache
+def _engine() -> DockerEngine:
+    """The engine, when one is needed: importing the docker SDK takes 0.2 s."""
+    from bundler.engine.docker import DockerEngine
+
+    return DockerEngine.connect()

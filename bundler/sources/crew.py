@@ -1,4 +1,4 @@
-"""The threads that fetch: one blob a thread, all stopped by the first failure, none of their bytes thrown away."""
+"""The threads that fetch: a blob each, all stopped by the first failure, none of their bytes thrown away."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from collections.abc import Iterable
 
 from bundler.core.errors import IntegrityFailed
 from bundler.core.events import BytesMoved, Events, Warned
-from bundler.sources.retry import Notify, Retries, Retrying, RetryPolicy, Transient, describe_wait
-from bundler.sources.source import Download, Stream
+from bundler.sources.ranges import part_size
+from bundler.sources.retry import Notify, Retries, RetryPolicy, Transient, describe_wait
+from bundler.sources.source import Download, Elsewhere, Stream
+from bundler.sources.widening import Widening
 from bundler.store.layout import Store
 from bundler.store.writer import BlobWriter, WrongBytes
 
@@ -35,14 +37,16 @@ class _Stopped(Exception):
 
 
 class Crew:
-    """The threads that fetch, and what they share."""
+    """The threads that fetch, and what they share: so many streams in all."""
 
-    def __init__(self, store: Store, events: Events, policy: RetryPolicy) -> None:
+    def __init__(self, store: Store, events: Events, policy: RetryPolicy, streams: int) -> None:
         self.moved = 0
         self.resumed = 0
         self._store = store
         self._events = events
         self._policy = policy
+        self._streams = streams
+        self._queue: deque[Download] = deque()
         self._busy = 0
         self._failure: BaseException | None = None
         self._stop = threading.Event()
@@ -50,13 +54,12 @@ class Crew:
         self._lock = threading.Lock()
         self._open: set[Stream] = set()
 
-    def work(self, todo: Iterable[Download], streams: int) -> None:
+    def work(self, todo: Iterable[Download]) -> None:
         """Fetch all of these. Raises the first failure."""
-        queue = deque(todo)
-        self._busy = min(streams, len(queue))
+        self._queue.extend(todo)
+        self._busy = min(self._streams, len(self._queue))
         threads = [
-            threading.Thread(target=self._serve, args=(queue,), name=f"{STEP}-{number}", daemon=True)
-            for number in range(self._busy)
+            threading.Thread(target=self._serve, name=f"{STEP}-{number}", daemon=True) for number in range(self._busy)
         ]
         for thread in threads:
             thread.start()
@@ -71,9 +74,9 @@ class Crew:
         if self._failure is not None:
             raise self._failure
 
-    def _serve(self, queue: deque[Download]) -> None:
+    def _serve(self) -> None:
         try:
-            while (download := self._next(queue)) is not None:
+            while (download := self._next()) is not None:
                 self._bring(download)
         except _Stopped:
             pass
@@ -87,10 +90,10 @@ class Crew:
                 if self._busy == 0:
                     self._settled.set()
 
-    def _next(self, queue: deque[Download]) -> Download | None:
+    def _next(self) -> Download | None:
         self._halt()
         with self._lock:
-            return queue.popleft() if queue else None
+            return self._queue.popleft() if self._queue else None
 
     def _end(self) -> None:
         """Stop what still runs, and wake what waits for bytes; after a good end nothing does."""
@@ -106,21 +109,28 @@ class Crew:
             bar.reach(writer.offset)
             with self._lock:
                 self.resumed += writer.offset
-            try:
-                self._pour(download, writer, bar)
-            except WrongBytes:
-                # A partial of another time or a byte flipped on the way: once more, from the beginning.
-                writer.restart()
+            clean, again = writer.offset == 0, True
+            while True:
                 try:
-                    self._pour(download, writer, bar)
+                    return self._pour(download, writer, bar)
                 except WrongBytes as error:
-                    raise WrongSource(download, error) from error
+                    # A partial of another time, or a byte flipped on the way: once more from the beginning. Or a
+                    # mirror that sends something else: from the next.
+                    writer.restart()
+                    source = download.source
+                    if clean and isinstance(source, Elsewhere) and source.doubt(blob):
+                        continue
+                    if not again:
+                        raise WrongSource(download, error) from error
+                    clean, again = True, False
 
     def _pour(self, download: Download, writer: BlobWriter, bar: _Bar) -> None:
-        if writer.offset < download.blob.size:
-            source = Retrying(download.source, Retries(self._policy, self._pause, notify=self._say(download)))
+        blob = download.blob
+        if writer.offset < blob.size:
             self._halt()
-            stream = source.open(download.blob, writer.offset)
+            retries = Retries(self._policy, self._pause, notify=self._say(download))
+            size = part_size(self._streams)
+            stream = Widening(download.source, blob, writer.offset, self._share, size, retries)
             if stream.offset != writer.offset:
                 writer.restart()
             with self._lock:
@@ -138,6 +148,11 @@ class Crew:
                     self._open.discard(stream)
                 stream.close()
         writer.commit()
+
+    def _share(self) -> int:
+        """Connections that a blob may use: more than one when fewer blobs are left than streams."""
+        with self._lock:
+            return 1 if self._queue else self._streams // max(1, self._busy)
 
     def _halt(self) -> None:
         if self._stop.is_set():

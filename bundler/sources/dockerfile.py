@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined, TemplateError
 
@@ -20,11 +21,13 @@ from bundler.core.events import Events, Noted, StepEnded, StepStarted
 from bundler.core.media_types import OCI_CONFIG, OCI_MANIFEST
 from bundler.core.strict_json import canonical
 from bundler.engine.build import ContextFile, build
-from bundler.engine.docker import DockerEngine
 from bundler.manifest.lock import LockedImage
 from bundler.sources.layers import STEP, diff_ids, take_layers
 from bundler.sources.oci_manifest import oci_manifest
 from bundler.store.layout import Store
+
+if TYPE_CHECKING:
+    from bundler.engine.docker import DockerEngine
 
 TEMPLATE = "Dockerfile.j2"
 SHARED = "include"

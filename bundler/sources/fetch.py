@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
-from bundler.core.errors import NoSpace
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_size
 from bundler.sources.crew import STEP, Crew
 from bundler.sources.retry import RetryPolicy
 from bundler.sources.source import Download
 from bundler.store.layout import Store
+from bundler.store.space import need, require
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,31 +45,12 @@ def fetch(
     todo = sorted((wanted.pop(blob.digest) for blob in missing), key=lambda download: -download.blob.size)
     there = tuple(download.blob for download in wanted.values())
     total = sum(blob.size for blob in missing)
-    _require_space(store, missing, total)
+    require(store, need(store, missing))
     events.emit(StepStarted(STEP, total))
-    crew = Crew(store, events, policy or RetryPolicy())
-    crew.work(todo, streams)
+    crew = Crew(store, events, policy or RetryPolicy(), streams)
+    crew.work(todo)
     events.emit(StepEnded(STEP, _summary(crew, len(todo), len(there))))
     return FetchResult(missing, there, crew.moved, crew.resumed)
-
-
-def _require_space(store: Store, missing: Sequence[Descriptor], total: int) -> None:
-    needed = total - sum(store.begun(blob) for blob in missing)
-    free = store.free_bytes()
-    if needed > free:
-        raise NoSpace(
-            f"the store needs {format_size(needed)} more, and {store.root} has {format_size(free)} free",
-            because="nothing has been fetched yet",
-            hint=f"df -h {store.root}   # free some, or name a larger place with --store",
-        )
-
-    files = store.free_files()
-    if files is not None and len(missing) > files:
-        raise NoSpace(
-            f"the store needs {len(missing)} more files, and {store.root} has room for {files}",
-            because="nothing has been fetched yet; its file system is out of inodes",
-            hint=f"df -i {store.root}   # remove small files, or name another place with --store",
-        )
 
 
 def _summary(crew: Crew, fetched: int, present: int) -> str:

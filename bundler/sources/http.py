@@ -30,6 +30,8 @@ from bundler.sources.tls import context as tls_context
 TRANSIENT_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 USER_AGENT = f"bundler/{__version__}"
 REDIRECTS = 5
+CONNECTIONS = 32
+"""To one host, that are kept open for the next request."""
 DETAIL = 64 << 10
 """Bytes of an error's body that are read."""
 
@@ -51,6 +53,13 @@ class Refused(NetworkFailed):
         self.status = status
         self.headers = headers
         self.body = body
+
+
+class NoRanges(NetworkFailed):
+    """A server that was asked for a part and does not give just that."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} sends no parts of files")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +106,21 @@ class Http:
         response = self._send("GET", url, headers, None)
         return HttpStream(response, 0, _answering(response, url), self.timeouts.read)
 
+    def open_part(self, url: str, headers: Mapping[str, str] | None, offset: int, end: int) -> HttpStream:
+        """The bytes from `offset` up to, not with, `end`. Raises NoRanges, Refused, Transient, NetworkFailed."""
+        ranged = {**(headers or {}), "Range": f"bytes={offset}-{end - 1}"}
+        try:
+            response = self._send("GET", url, ranged, None)
+        except Refused as refusal:
+            if refusal.status == 416:
+                raise NoRanges(refusal.host) from refusal
+            raise
+        host = _answering(response, url)
+        if response.status != 206 or not _covers(response.headers.get("Content-Range", ""), offset, end):
+            response.close()
+            raise NoRanges(host)
+        return HttpStream(response, offset, host, self.timeouts.read)
+
     def _small(
         self, method: str, url: str, headers: Mapping[str, str] | None, form: bytes | None, limit: int
     ) -> Answer:
@@ -141,7 +165,7 @@ class Http:
         key = proxy.url if proxy else None
         with self._lock:
             if key not in self._pools:
-                self._pools[key] = self._proxies.pool(proxy, maxsize=16, ssl_context=tls_context())
+                self._pools[key] = self._proxies.pool(proxy, maxsize=CONNECTIONS, ssl_context=tls_context())
             return self._pools[key]
 
 
@@ -200,6 +224,12 @@ def range_start(content_range: str) -> int | None:
     unit, _, span = content_range.partition(" ")
     first = span.partition("-")[0].strip()
     return int(first) if unit.lower() == "bytes" and first.isascii() and first.isdigit() else None
+
+
+def _covers(content_range: str, offset: int, end: int) -> bool:
+    """Whether a Content-Range is the one asked for."""
+    last = content_range.partition("-")[2].partition("/")[0].strip()
+    return range_start(content_range) == offset and last == str(end - 1)
 
 
 def retry_after(value: str) -> float | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -97,9 +97,15 @@ class HubFiles:
 
     def open(self, blob: Descriptor, offset: int) -> Stream:
         """Begin to read a file. Raises Transient, HubFailed, NetworkFailed."""
-        url = self.hub.url(self.repo, self.commit, self.paths[blob.digest])
+        return self._open(blob, lambda url: self.http.open(url, self.hub.headers(), offset=offset))
+
+    def open_part(self, blob: Descriptor, offset: int, end: int) -> Stream:
+        """Begin to read a part of a file. Raises NoRanges, Transient, HubFailed, NetworkFailed."""
+        return self._open(blob, lambda url: self.http.open_part(url, self.hub.headers(), offset, end))
+
+    def _open(self, blob: Descriptor, request: Callable[[str], Stream]) -> Stream:
         try:
-            return self.http.open(url, self.hub.headers(), offset=offset)
+            return request(self.hub.url(self.repo, self.commit, self.paths[blob.digest]))
         except Refused as refusal:
             raise refused(refusal, self.hub.endpoint, self.repo, self.commit) from refusal
 

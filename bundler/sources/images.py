@@ -6,14 +6,16 @@ from typing import Any
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.errors import NetworkFailed
-from bundler.core.events import Silence
+from bundler.core.events import Events, Silence, Warned
 from bundler.core.media_types import INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
 from bundler.core.reference import Reference
 from bundler.core.size import format_size
 from bundler.core.strict_json import LIMIT, MalformedJson, parse_object
 from bundler.manifest.lock import LockedImage
+from bundler.manifest.mirrors import Mirrors
 from bundler.sources.fetch import fetch
 from bundler.sources.http import Http
+from bundler.sources.mirrored import mirrored
 from bundler.sources.platform import Platform, PlatformMissing, pick
 from bundler.sources.registry import Manifest, Registry
 from bundler.sources.retry import Retries
@@ -26,6 +28,10 @@ _IMAGE_CONFIGS = frozenset(
     {"application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"}
 )
 _UNDISTRIBUTABLE = ("application/vnd.oci.image.layer.nondistributable.", "application/vnd.docker.image.rootfs.foreign.")
+ZSTD = (
+    "its layers are compressed with zstd, which Docker before 23.0 can't unpack; if the node's is older, name an "
+    "image with gzip layers (skopeo copy --dest-compress-format gzip makes one)"
+)
 _SCHEMA_1 = "application/vnd.docker.distribution.manifest.v1+"
 
 
@@ -40,15 +46,21 @@ def resolve_image(
     *,
     plain_http: bool = False,
     platform: str = PLATFORM,
+    mirrors: Mirrors | None = None,
+    events: Events | None = None,
     http: Http | None = None,
     retries: Retries | None = None,
 ) -> LockedImage:
     """Pin an image: what the reference names now, for this platform. Puts its manifest and config into the store.
 
+    Mirrors are asked first; the lock calls the image by its own name all the same.
+
     Raises ImageUnknown, LoginRefused, PlatformMissing, UnusableImage, IntegrityFailed, NetworkFailed.
     """
-    retries = retries or Retries()
-    registry = Registry(reference, http or Http(), retries, plain_http=plain_http)
+    retries, events = retries or Retries(), events or Silence()
+    registry = mirrored(
+        Registry(reference, http or Http(), retries, plain_http=plain_http), reference, mirrors or Mirrors(), events
+    )
     wanted = Platform.parse(platform)
     manifest = registry.manifest()
     media_type, document = _read(manifest, reference)
@@ -60,15 +72,30 @@ def resolve_image(
     blob = Descriptor.of(manifest.raw, media_type)
     config, *layers = children(manifest.raw, blob)
     _require_image(reference, config, layers)
+    if any(layer.media_type.endswith("+zstd") for layer in layers):
+        events.emit(Warned(f"{reference}: {ZSTD}"))
     fetch([Download(config, f"{name}: config", registry)], store, Silence(), policy=retries.policy)
     _require_platform(reference, wanted, store.read(config.digest))
     store.put(manifest.raw, media_type)
     return LockedImage(name, str(reference), blob, (config, *layers))
 
 
-def image_downloads(image: LockedImage, *, plain_http: bool = False, http: Http | None = None) -> list[Download]:
+def image_downloads(
+    image: LockedImage,
+    *,
+    plain_http: bool = False,
+    mirrors: Mirrors | None = None,
+    events: Events | None = None,
+    http: Http | None = None,
+) -> list[Download]:
     """The manifest, the config and the layers of a locked image, from the registry that its source names."""
-    registry = Registry(Reference.parse(image.source), http or Http(), Retries(), plain_http=plain_http)
+    reference = Reference.parse(image.source)
+    registry = mirrored(
+        Registry(reference, http or Http(), Retries(), plain_http=plain_http),
+        reference,
+        mirrors or Mirrors(),
+        events or Silence(),
+    )
     config, *layers = image.blobs
     return [
         Download(image.manifest, f"{image.name}: manifest", registry),

@@ -106,12 +106,19 @@ class Registry:
 
     def open(self, blob: Descriptor, offset: int) -> Stream:
         """Begin to read a blob, or a manifest. Raises Transient, LoginRefused, NetworkFailed."""
+        return self._open(blob, lambda url, headers: self._http.open(url, headers, offset=offset))
+
+    def open_part(self, blob: Descriptor, offset: int, end: int) -> Stream:
+        """Begin to read a part of a blob. Raises NoRanges, Transient, LoginRefused, NetworkFailed."""
+        return self._open(blob, lambda url, headers: self._http.open_part(url, headers, offset, end))
+
+    def _open(self, blob: Descriptor, request: Callable[[str, dict[str, str]], Stream]) -> Stream:
         if blob.media_type in MANIFESTS | INDEXES:
             url, headers = f"{self._base}/manifests/{blob.digest}", {"Accept": ACCEPT}
         else:
             url, headers = f"{self._base}/blobs/{blob.digest}", {}
         try:
-            return self._authorized(lambda shown: self._http.open(url, {**headers, **shown}, offset=offset))
+            return self._authorized(lambda shown: request(url, {**headers, **shown}))
         except Refused as refusal:
             verb = "does not have" if refusal.status == 404 else "does not give"
             raise NetworkFailed(

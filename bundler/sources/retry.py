@@ -11,7 +11,7 @@ from typing import TypeVar
 from bundler.core.descriptor import Descriptor
 from bundler.core.errors import NetworkFailed
 from bundler.core.size import format_duration
-from bundler.sources.source import CHUNK, BlobSource, Stream
+from bundler.sources.source import CHUNK, BlobSource, Stream, rest_of
 
 Result = TypeVar("Result")
 
@@ -153,7 +153,7 @@ class _MendedStream:
         position = reached = self.offset
         while True:
             try:
-                for chunk in self._rest(position):
+                for chunk in rest_of(self._current, position):
                     position += len(chunk)
                     yield chunk
                 if position >= self._blob.size:
@@ -174,16 +174,6 @@ class _MendedStream:
                 return
             except Transient as failure:
                 attempts.failed(failure)
-
-    def _rest(self, position: int) -> Iterator[bytes]:
-        """The chunks from `position` on; a source that began earlier is read up to there."""
-        surplus = position - self._current.offset
-        for chunk in self._current:
-            if surplus >= len(chunk):
-                surplus -= len(chunk)
-            else:
-                yield chunk[surplus:] if surplus else chunk
-                surplus = 0
 
     def _short(self, position: int) -> Transient:
         return Transient(

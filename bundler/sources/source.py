@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from bundler.core.descriptor import Descriptor
 
@@ -54,6 +54,38 @@ class BlobSource(Protocol):
     def open(self, blob: Descriptor, offset: int) -> Stream:
         """Begin to read at `offset`, or at 0. Raises Transient or NetworkFailed."""
         ...
+
+
+@runtime_checkable
+class InParts(Protocol):
+    """A source that a part of a blob can be asked of, so that several parts come at once."""
+
+    def open_part(self, blob: Descriptor, offset: int, end: int) -> Stream:
+        """Begin to read the bytes from `offset` up to, not with, `end`.
+
+        Raises NoRanges where the server gives only the whole; Transient or NetworkFailed.
+        """
+        ...
+
+
+@runtime_checkable
+class Elsewhere(Protocol):
+    """A source of several places."""
+
+    def doubt(self, blob: Descriptor) -> bool:
+        """The bytes that came were wrong. Returns whether there is another place to ask, which then is."""
+        ...
+
+
+def rest_of(stream: Stream, position: int) -> Iterator[bytes]:
+    """The chunks from `position` on; a stream that began earlier is read up to there."""
+    surplus = position - stream.offset
+    for chunk in stream:
+        if surplus >= len(chunk):
+            surplus -= len(chunk)
+        else:
+            yield chunk[surplus:] if surplus else chunk
+            surplus = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,9 @@ import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,47 @@ def medians(
             )
             taken[contender.name].append(time.perf_counter() - began)
     return {name: statistics.median(seconds) for name, seconds in taken.items()}
+
+
+@dataclass(frozen=True)
+class Peaks:
+    """The most that a command held: bytes of memory (VmHWM), bytes on the disk below a directory."""
+
+    memory: int
+    disk: int
+
+
+def peaks(command: Sequence[str], directory: Path) -> Peaks:
+    """Run a command and watch it. Raises CalledProcessError where it fails.
+
+    Not by getrusage: its ru_maxrss begins with what this process held when it forked.
+    """
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    memory = disk = 0
+    while process.poll() is None:
+        memory = max(memory, _high_water(process.pid))
+        disk = max(disk, _on_disk(directory))
+        time.sleep(0.02)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return Peaks(memory, max(disk, _on_disk(directory)))
+
+
+def _high_water(pid: int) -> int:
+    """VmHWM of proc(5), in bytes; 0 once the process is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), 0)
+
+
+def _on_disk(directory: Path) -> int:
+    total = 0
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):  # renamed meanwhile
+            total += path.stat().st_blocks * 512
+    return total
 
 
 @dataclass(frozen=True)

@@ -142,12 +142,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, content: bytes, fault: Fault, content_type: str) -> None:
         asked = self.headers.get("Range")
-        first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and not fault.ignore_range else 0
+        first, end = _span(asked if not fault.ignore_range else None, len(content))
         headers = {"Content-Type": content_type}
         if asked and not fault.ignore_range:
             first += fault.shift_range
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        body = content[first:]
+            headers["Content-Range"] = f"bytes {first}-{end - 1}/{len(content)}"
+        body = content[first:end]
         if fault.short is not None:
             body = body[: fault.short]
         if fault.flip:
@@ -177,3 +177,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.script.stalled.set()
         self.script.closing.wait(60)
         self.close_connection = True
+
+
+def _span(asked: str | None, size: int) -> tuple[int, int]:
+    """The first byte and the end of `bytes=FIRST-[LAST]`."""
+    if not asked:
+        return 0, size
+    first, _, last = asked.removeprefix("bytes=").partition("-")
+    return int(first), min(int(last) + 1, size) if last else size

@@ -24,9 +24,10 @@ from bundler.sources.fetch import fetch
 from bundler.sources.http import Http, Timeouts
 from bundler.sources.huggingface import Hub as HubAddress
 from bundler.sources.huggingface import HubFiles
+from bundler.sources.mirrored import Mirrored
 from bundler.sources.registry import Registry as RegistrySource
 from bundler.sources.retry import Retries, Retrying
-from bundler.sources.source import BlobSource, Download
+from bundler.sources.source import BlobSource, Download, InParts
 from bundler.store.layout import Store
 from scripts.world.hub import Hub
 from scripts.world.registry import Registry
@@ -71,8 +72,16 @@ def retrying_case(request: pytest.FixtureRequest) -> Case:
     return Retrying(source), blob, content
 
 
+def mirrored_case(request: pytest.FixtureRequest) -> Case:
+    registry: Registry = request.getfixturevalue("registry")
+    reference = Reference.parse(Pusher(registry.address).push(f"contract/{secrets.token_hex(6)}", MADE, "1"))
+    places = [RegistrySource(reference, Http(), Retries()) for _ in range(2)]
+    return Mirrored(places, reference, Silence()), LAYER, MADE.blobs[1]
+
+
 @pytest.fixture(
-    params=[registry_case, manifest_case, hub_case, local_case, retrying_case], ids=lambda case: case.__name__
+    params=[registry_case, manifest_case, hub_case, local_case, retrying_case, mirrored_case],
+    ids=lambda case: case.__name__,
 )
 def case(request: pytest.FixtureRequest) -> Case:
     make: Callable[[pytest.FixtureRequest], Case] = request.param
@@ -148,7 +157,7 @@ def test_a_blob_that_is_gone_is_an_error_that_a_person_can_read(case: Case, tmp_
     source, blob, _ = case
     for victim in (tmp_path / "weights", tmp_path / "hub" / "acme" / "tiny" / "model.safetensors"):
         victim.unlink(missing_ok=True)
-    if isinstance(source, RegistrySource):
+    if isinstance(source, (RegistrySource, Mirrored)):
         blob = Descriptor(blob.media_type, Digest.of(os.urandom(8)), blob.size)
     with pytest.raises(BundlerError) as error:
         source.open(blob, 0)
@@ -180,6 +189,16 @@ def test_abort_wakes_a_reader_that_waits_for_a_server_that_says_nothing(server: 
     assert server.stalled.wait(10)
     stream.abort()
     assert ended.wait(10)
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 1), (1000, 5000), (2_000_000, 3_000_000)])
+def test_a_source_that_gives_parts_gives_exactly_the_one_that_is_asked_for(case: Case, first: int, last: int) -> None:
+    source, blob, content = case
+    if not isinstance(source, InParts) or blob.media_type == MADE.media_type:
+        return  # a manifest is never asked for in parts
+    stream = source.open_part(blob, first, last)
+    assert stream.offset == first
+    assert b"".join(stream) == content[first:last]
 
 
 def test_a_store_is_filled_from_each_source_alike(case: Case, tmp_path: Path) -> None:

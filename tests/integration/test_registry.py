@@ -18,7 +18,7 @@ from scripted_server import Fault, ScriptedServer
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import BundlerError, NetworkFailed
-from bundler.core.events import Silence
+from bundler.core.events import Event, Silence, Warned
 from bundler.core.reference import Reference
 from bundler.core.strict_json import MalformedJson
 from bundler.sources.fetch import fetch
@@ -329,3 +329,46 @@ def test_a_blob_that_the_registry_has_lost_is_named(server: ScriptedServer, stor
     del server.files[f"/v2/a/b/blobs/{locked.blobs[1].digest}"]
     with pytest.raises(NetworkFailed, match=f"does not have blob {locked.blobs[1].digest} of a/b"):
         fetch(image_downloads(locked), store, Silence())
+
+
+def repacked(made: MadeImage, media_type: str, layers: list[bytes]) -> MadeImage:
+    """The image with other layers of another type."""
+    document = json.loads(made.manifest)
+    document["layers"] = [Descriptor.of(one, media_type).to_json() for one in layers]
+    return MadeImage(json.dumps(document).encode(), made.media_type, (made.blobs[0], *layers))
+
+
+def test_zstd_layers_are_carried_as_they_are_with_a_warning_for_old_engines(
+    pusher: Pusher, repository: str, store: Store
+) -> None:
+    zstd = b"\x28\xb5\x2f\xfd" + os.urandom(10_000)
+    made = repacked(image(b"one"), "application/vnd.oci.image.layer.v1.tar+zstd", [zstd])
+    heard: list[Event] = []
+
+    class Recorder:
+        def emit(self, event: Event) -> None:
+            heard.append(event)
+
+    text = pusher.push(repository, made, "1")
+    locked = resolve_image("app", reference(text), store, events=Recorder())
+    fetch(image_downloads(locked), store, Silence())
+    assert store.path(locked.blobs[1].digest).read_bytes() == zstd
+    (warned,) = [event.text for event in heard if isinstance(event, Warned)]
+    assert warned.startswith(f"{text}: its layers are compressed with zstd, which Docker before 23.0 can't unpack")
+    assert "skopeo copy" in warned
+
+
+@pytest.mark.parametrize("docker", [False, True], ids=["oci", "docker"])
+def test_a_foreign_layer_in_a_real_registry_is_refused_with_the_reason(
+    store: Store, docker: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REGISTRY_VALIDATION_DISABLED", "true")  # distribution takes no addresses of layers otherwise
+    made = image(b"one", docker=docker)
+    document = json.loads(made.manifest)
+    document["layers"].append({**(FOREIGN if docker else RESTRICTED), "urls": ["https://elsewhere.example/x"]})
+    foreign = MadeImage(json.dumps(document).encode(), made.media_type, made.blobs)
+    with Registry(tmp_path / "registry", tied=True) as lenient:
+        text = Pusher(lenient.address).push("acme/app", foreign, "1")
+        with pytest.raises(UnusableImage, match="can't be carried") as error:
+            resolve_image("app", reference(text), store)
+    assert "may not be distributed" in str(error.value.because)
