@@ -12,12 +12,14 @@ from bundler.core.errors import IntegrityFailed
 from bundler.core.events import Events
 from bundler.core.media_types import BUNDLE, LOCK, OCI_INDEX, OCI_MANIFEST
 from bundler.core.strict_json import canonical
-from bundler.manifest.artifacts import LocalModel, RegistryImage
+from bundler.manifest.artifacts import LocalDataset, LocalModel, RegistryImage, UrlModel
 from bundler.manifest.lock import Lock
 from bundler.manifest.schema import Manifest
 from bundler.operations.lock import LockResult, lock
-from bundler.sources import files, huggingface, images
+from bundler.sources import files, images, url
+from bundler.sources.cached import adopt_cached
 from bundler.sources.fetch import FetchResult, fetch
+from bundler.sources.models import model_downloads
 from bundler.sources.oci_manifest import twin
 from bundler.sources.source import Download
 from bundler.store.layout import BundleEntry, Store
@@ -54,6 +56,7 @@ def build(manifest: Manifest, path: Path, store: Store, events: Events, *, locke
     """
     began = time.monotonic()
     resolved = lock(manifest, path, store, events, locked=locked)
+    adopt_cached(resolved.lock.models, store, events)
     fetched = fetch(_downloads(manifest, resolved.lock), store, events)
     bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
@@ -72,9 +75,13 @@ def _downloads(manifest: Manifest, wanted: Lock) -> list[Download]:
         if isinstance(where, LocalModel):
             found += files.downloads(model, where.path.resolved)
         else:
-            found += huggingface.model_downloads(model)
+            found += url.downloads(model) if isinstance(where, UrlModel) else model_downloads(model)
     for dataset in wanted.datasets:
-        found += files.downloads(dataset, manifest.datasets[dataset.name].path.resolved)
+        data = manifest.datasets[dataset.name]
+        if isinstance(data, LocalDataset):
+            found += files.downloads(dataset, data.path.resolved)
+        else:
+            found += url.downloads(dataset)
     return found
 
 

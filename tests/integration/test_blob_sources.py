@@ -22,8 +22,8 @@ from bundler.core.reference import Reference
 from bundler.sources import files
 from bundler.sources.fetch import fetch
 from bundler.sources.http import Http, Timeouts
-from bundler.sources.huggingface import Hub as HubAddress
-from bundler.sources.huggingface import HubFiles
+from bundler.sources.hub import HubFiles
+from bundler.sources.huggingface import HuggingFace
 from bundler.sources.registry import Registry as RegistrySource
 from bundler.sources.retry import Retries, Retrying
 from bundler.sources.source import BlobSource, Download
@@ -57,7 +57,7 @@ def hub_case(request: pytest.FixtureRequest) -> Case:
     directory.mkdir(parents=True)
     (directory / "model.safetensors").write_bytes(CONTENT)
     paths = {MODEL.digest: "model.safetensors"}
-    return HubFiles(HubAddress(hub.endpoint, None), "acme/tiny", hub.commit("acme/tiny"), paths, Http()), MODEL, CONTENT
+    return HubFiles(HuggingFace(hub.endpoint), "acme/tiny", hub.commit("acme/tiny"), paths, Http()), MODEL, CONTENT
 
 
 def local_case(request: pytest.FixtureRequest) -> Case:

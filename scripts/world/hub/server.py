@@ -9,7 +9,7 @@ from pathlib import Path
 from scripts.world.hub.access import Access
 from scripts.world.hub.faults import Faults
 from scripts.world.hub.handler import HubHandler
-from scripts.world.hub.reply import Desk
+from scripts.world.hub.reply import Desk, Reply
 from scripts.world.ports import LOOPBACK
 
 
@@ -22,9 +22,11 @@ class _Server(ThreadingHTTPServer):
 class Hub:
     """Serves a directory of ORG/NAME (models) and datasets/ORG/NAME from a thread."""
 
+    handler: type[Reply] = HubHandler
+
     def __init__(self, directory: Path, port: int = 0, *, access: Access | None = None) -> None:
         self._desk = Desk.over(directory, access)
-        handler = type("Handler", (HubHandler,), {"desk": self._desk})
+        handler = type("Handler", (self.handler,), {"desk": self._desk})
         self._server = _Server((LOOPBACK, port), handler)
         self._thread: threading.Thread | None = None
 

@@ -1,0 +1,62 @@
+"""Several sources of the same blobs as one: what the first can't give is read from the next."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Sequence
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.core.errors import NetworkFailed
+from bundler.sources.retry import Transient
+from bundler.sources.source import BlobSource, Stream
+
+
+class Fallback:
+    """Asks the sources in their order. The digest decides, so none of them has to be trusted.
+
+    A blob that went well is never opened twice. So each opening counts against its source: when a stream broke off,
+    or its bytes were wrong, the next source goes on with it. One that could not be opened comes later for all blobs.
+    """
+
+    def __init__(self, sources: Sequence[BlobSource]) -> None:
+        self._sources = tuple(sources)
+        self._opened: Counter[tuple[Digest, int]] = Counter()
+        self._failed: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """All of them."""
+        return ", or ".join(source.name for source in self._sources)
+
+    @property
+    def suspicion(self) -> str:
+        """The first source's."""
+        return self._sources[0].suspicion
+
+    @property
+    def remedy(self) -> str:
+        """The first source's."""
+        return self._sources[0].remedy
+
+    def open(self, blob: Descriptor, offset: int) -> Stream:
+        """Begin to read from the best source that opens. Raises Transient where one of them may open later."""
+        failures: list[NetworkFailed] = []
+        for position in self._order(blob.digest):
+            with self._lock:
+                self._opened[blob.digest, position] += 1
+            try:
+                return self._sources[position].open(blob, offset)
+            except NetworkFailed as failure:
+                with self._lock:
+                    self._failed[position] += 1
+                failures.append(failure)
+        raise next((failure for failure in failures if isinstance(failure, Transient)), failures[0])
+
+    def _order(self, digest: Digest) -> list[int]:
+        with self._lock:
+            return sorted(
+                range(len(self._sources)), key=lambda at: (self._opened[digest, at], self._failed[at], at)
+            )

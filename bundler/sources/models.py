@@ -1,0 +1,242 @@
+"""Models from hubs: pinned to commits, each file to its SHA-256, whichever hub its bytes come from.
+
+The first hub that answers gives the list of files. Where another states a SHA-256 for one of them too, both must
+be the same. Files that no hub states one for are downloaded at once and hashed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.core.errors import IntegrityFailed, NetworkFailed
+from bundler.core.events import BytesMoved, Events, Noted, StepEnded, StepStarted, Warned
+from bundler.core.media_types import RAW
+from bundler.core.size import format_size
+from bundler.manifest.lock import LockedFile, LockedFiles, Origin, UnsafePath, checked_path
+from bundler.sources.fallback import Fallback
+from bundler.sources.http import Http
+from bundler.sources.hub import HubFailed, HubFiles, Offered
+from bundler.sources.hubs import hub_of
+from bundler.sources.modelpack import lock_files, put_manifest
+from bundler.sources.remote_code import warn_of_code
+from bundler.sources.retry import Retries
+from bundler.sources.selection import NothingToTake, Patterns, select
+from bundler.sources.source import Download
+from bundler.store.layout import Store
+
+STEP = "resolve"
+SMALL = 64 << 20
+"""Bytes up to which a file without a SHA-256 is downloaded to be hashed; Hugging Face keeps such files below 10 MiB."""
+STREAMS = 4
+IMPATIENT = 2
+"""Attempts at a hub that is not the only one: where it is blocked, each attempt costs a timeout."""
+
+
+class HubsDisagree(IntegrityFailed):
+    """Two hubs state different SHA-256 for the same file of what should be the same model."""
+
+    def __init__(self, path: str, one: _Answer, other: _Answer) -> None:
+        super().__init__(
+            f"{path} is not the same at {one.files.name} and at {other.files.name}",
+            because=f"they state {one.listed[path].sha256} and {other.listed[path].sha256}",
+            hint="name a revision of each that belongs to the other, or take one of them out of 'from:'",
+        )
+
+
+class NoHubAnswers(NetworkFailed):
+    """None of the hubs that the manifest names gives the model."""
+
+    def __init__(self, failures: Mapping[Origin, NetworkFailed]) -> None:
+        reasons = (f"{failure.what} ({failure.because})" for failure in failures.values())
+        super().__init__(
+            f"no hub gives {' or '.join(origin.source for origin in failures)}",
+            because="; ".join(reasons),
+            hint=next((failure.hint for failure in failures.values() if failure.hint), None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What a hub lists; `pinned` is the origin at its commit."""
+
+    pinned: Origin
+    files: HubFiles
+    listed: Mapping[str, Offered]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResolver:
+    """Pins models. `before` are those of the lock before."""
+
+    store: Store
+    events: Events
+    http: Http
+    retries: Retries
+    before: Mapping[str, LockedFiles]
+
+    @classmethod
+    def over(
+        cls, store: Store, events: Events, before: Iterable[LockedFiles] = (), retries: Retries | None = None
+    ) -> ModelResolver:
+        """With connections of its own."""
+        return cls(store, events, Http(), retries or Retries(), {model.name: model for model in before})
+
+    def resolve(self, name: str, origins: Sequence[Origin], patterns: Patterns) -> LockedFiles:
+        """Pin a model, and put its small files and its manifest into the store.
+
+        A hub that can't be reached keeps what the lock before says of it, as long as no other contradicts that.
+        Raises HubFailed, NoHubAnswers, HubsDisagree, NothingToTake, IntegrityFailed, NetworkFailed.
+        """
+        answers, failures = self._ask(origins)
+        if not answers:
+            raise next(iter(failures.values())) if len(failures) == 1 else NoHubAnswers(failures)
+        kept = self._kept(name, answers, failures, patterns)
+        model = kept or self._pin(name, answers, patterns)
+        also = self._also(model, origins, answers)
+        model = replace(model, also=also)
+        put_manifest(model, self.store)
+        return model
+
+    def _ask(self, origins: Sequence[Origin]) -> tuple[dict[Origin, _Answer], dict[Origin, NetworkFailed]]:
+        """All hubs at once, as one that is blocked takes long to say nothing; in their order."""
+        retries = self.retries
+        if len(origins) > 1:
+            policy = retries.policy
+            retries = replace(retries, policy=replace(policy, attempts=min(policy.attempts, IMPATIENT)))
+        with ThreadPoolExecutor(len(origins)) as pool:
+            said = list(pool.map(lambda origin: self._answer(origin, retries), origins))
+        answers = {origin: one for origin, one in zip(origins, said, strict=True) if isinstance(one, _Answer)}
+        failures = {origin: one for origin, one in zip(origins, said, strict=True) if isinstance(one, NetworkFailed)}
+        if answers:
+            for origin, failure in failures.items():
+                others = ", ".join(one.source for one in answers)
+                text = f"{origin.source} is passed over: {failure.what} ({failure.because}). Used: {others}"
+                self.events.emit(Warned(text))
+        return answers, failures
+
+    def _answer(self, origin: Origin, retries: Retries) -> _Answer | NetworkFailed:
+        hub, repo = hub_of(origin, self.http)
+        try:
+            listing = retries.run(lambda: hub.listing(repo, origin.revision))
+        except NetworkFailed as failure:
+            return failure
+        for path in listing.files:
+            _require_safe(path, repo)
+        files = HubFiles(hub, repo, listing.commit, {}, self.http)
+        return _Answer(Origin(origin.source, listing.commit), files, listing.files)
+
+    def _pin(self, name: str, answers: Mapping[Origin, _Answer], patterns: Patterns) -> LockedFiles:
+        first, *others = answers.values()
+        repo = first.files.repo
+        selection = select(repo, first.listed, patterns)
+        if selection.left_out:
+            text = f"{repo}: left out: {selection}"
+            self.events.emit(Warned(text) if selection.surprising else Noted(STEP, text))
+        stated = {path: _stated(path, first, others) for path in selection.taken}
+        unhashed = [first.listed[path] for path, digest in stated.items() if digest is None]
+        self.events.emit(StepStarted(STEP, sum(file.size for file in unhashed)))
+        locked = [
+            LockedFile(path, digest, first.listed[path].size) for path, digest in stated.items() if digest is not None
+        ]
+        locked += self._hashed(first.files, unhashed)
+        model = lock_files(name, first.pinned.source, locked, revision=first.pinned.revision)
+        size = format_size(sum(file.size for file in locked))
+        at = first.pinned.revision[:12]
+        self.events.emit(StepEnded(STEP, f"{repo} at {at}: {len(locked)} files, {size}"))
+        warn_of_code(first.files, first.listed, selection, self.events, self.retries)
+        return model
+
+    def _kept(
+        self,
+        name: str,
+        answers: Mapping[Origin, _Answer],
+        failures: Mapping[Origin, NetworkFailed],
+        patterns: Patterns,
+    ) -> LockedFiles | None:
+        """The lock before, where its own hub can't be reached now, and no other contradicts it."""
+        model = self.before.get(name)
+        if model is None or model.source not in {origin.source for origin in failures}:
+            return None
+        try:
+            if select(name, [file.path for file in model.files], patterns).left_out:
+                return None
+        except NothingToTake:  # the manifest's patterns changed, too
+            return None
+        for file in model.files:
+            for answer in answers.values():
+                offered = answer.listed.get(file.path)
+                if offered and offered.sha256 and offered.sha256 != file.digest:
+                    return None
+        self.events.emit(Noted(STEP, f"{name}: as the lock before says"))
+        return model
+
+    def _also(
+        self, model: LockedFiles, origins: Sequence[Origin], answers: Mapping[Origin, _Answer]
+    ) -> tuple[Origin, ...]:
+        """The other hubs. One that the lock before has stays as it is: it agrees, or can't be asked."""
+        before = self.before.get(model.name)
+        known = {origin.source: origin for origin in before.origins} if before else {}
+        found = []
+        for origin in origins:
+            answer = answers.get(origin)
+            pinned = known.get(origin.source) or (answer.pinned if answer else None)
+            if origin.source != model.source and pinned:
+                found.append(pinned)
+        return tuple(found)
+
+    def _hashed(self, source: HubFiles, files: Sequence[Offered]) -> list[LockedFile]:
+        with ThreadPoolExecutor(STREAMS) as pool:
+            return list(pool.map(lambda file: self._hash(source, file), files))
+
+    def _hash(self, source: HubFiles, file: Offered) -> LockedFile:
+        if file.size > SMALL:
+            raise HubFailed(
+                f"{source.repo}: {file.path} can't be pinned",
+                because=f"{source.hub.host} states no SHA-256 for it, and it has {format_size(file.size)}",
+                hint="name another hub too ('from:'), which states one; or exclude it, if the model does not need it",
+            )
+        blob = self.store.put(self.retries.run(lambda: source.read(file)), RAW)
+        self.events.emit(BytesMoved(STEP, file.path, blob.size))
+        return LockedFile(file.path, blob.digest, blob.size)
+
+
+def _stated(path: str, first: _Answer, others: Sequence[_Answer]) -> Digest | None:
+    """The SHA-256 that is stated for a file. Raises HubsDisagree.
+
+    Where the first hub states none, another's is taken for what is too large to be downloaded for it.
+    """
+    stated = [first, *(answer for answer in others if path in answer.listed)]
+    stating = [answer for answer in stated if answer.listed[path].sha256]
+    for other in stating[1:]:
+        if other.listed[path].sha256 != stating[0].listed[path].sha256:
+            raise HubsDisagree(path, stating[0], other)
+    own = first.listed[path]
+    return own.sha256 or (stating[0].listed[path].sha256 if stating and own.size > SMALL else None)
+
+
+def model_downloads(model: LockedFiles, *, http: Http | None = None) -> list[Download]:
+    """The files of a locked model, from the hubs that it names, as the environment says where they are."""
+    shared = http or Http()
+    paths = {file.digest: file.path for file in model.files}
+    sources = []
+    for origin in model.origins:
+        hub, repo = hub_of(origin, shared)
+        sources.append(HubFiles(hub, repo, origin.revision, paths, shared))
+    source = sources[0] if len(sources) == 1 else Fallback(sources)
+    return [
+        Download(Descriptor(RAW, file.digest, file.size), f"{model.name}: {file.path}", source) for file in model.files
+    ]
+
+
+def _require_safe(path: str, repo: str) -> None:
+    try:
+        checked_path(path)
+    except UnsafePath as error:
+        raise IntegrityFailed(
+            f"{repo} has a file whose path is not safe: {path[:200]!r}",
+            because="it could be written outside of the model's directory",
+        ) from error
