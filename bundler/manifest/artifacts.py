@@ -38,9 +38,7 @@ def _one_of(**kinds: type[Section]) -> Discriminator:
 
     *most, last = (f"'{key}:'" for key in kinds)
     keys = f"either {most[0]} or {last}, not both" if len(most) == 1 else f"one of {', '.join(most)} or {last}"
-    return Discriminator(
-        choose, custom_error_type="one_source", custom_error_message=f"a mapping with {keys}"
-    )
+    return Discriminator(choose, custom_error_type="one_source", custom_error_message=f"a mapping with {keys}")
 
 
 class DockerfileImage(Section):

@@ -57,6 +57,4 @@ class Fallback:
 
     def _order(self, digest: Digest) -> list[int]:
         with self._lock:
-            return sorted(
-                range(len(self._sources)), key=lambda at: (self._opened[digest, at], self._failed[at], at)
-            )
+            return sorted(range(len(self._sources)), key=lambda at: (self._opened[digest, at], self._failed[at], at))

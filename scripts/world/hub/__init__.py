@@ -1,4 +1,4 @@
-"""Hubs: the parts of the Hugging Face Hub's and of ModelScope's HTTP interfaces that downloads use, over a directory."""
+"""Hubs: the parts of Hugging Face's and ModelScope's HTTP interfaces that downloads use, over a directory."""
 
 from scripts.world.hub.access import Access
 from scripts.world.hub.faults import Fault, Faults, Seen

@@ -27,8 +27,8 @@ class Fault:
     ModelScope's listing.
 
     `cut_after`: the connection closes after so many bytes of the body. `stall_after`: nothing more
-    comes after so many bytes, until the hub stops. `reset_after`: a TCP reset there. `corrupt`: the right length, one bit wrong.
-    `ignore_range`: the whole file with status 200. `status`: this error instead of a body.
+    comes after so many bytes, until the hub stops. `reset_after`: a TCP reset there. `corrupt`: the right length,
+    one bit wrong. `ignore_range`: the whole file with status 200. `status`: this error instead of a body.
     """
 
     file: str = "*"

@@ -87,8 +87,7 @@ class ModelScopeHandler(Reply):
         if file is None:
             return self._error(404, f"file {path} not found")
         if file.sha256 is None:
-            del self.headers["Range"]
-            return self.file(file, {})
+            return self.file(file, {}, ranges=False)
         # The storage is another host, which must not see the login.
         location = f"http://{other_host(self.headers['Host'])}/storage/{file.sha256}/{quote(path)}"
         return self.head(302, 0, {"Location": location, "X-Linked-ETag": f'"{file.sha256}"'})

@@ -77,13 +77,13 @@ class Reply(BaseHTTPRequestHandler):
             headers["X-Error-Code"] = refusal.code
         self.json({"error": refusal.message}, refusal.status, headers)
 
-    def file(self, file: HubFile, headers: Mapping[str, str]) -> None:
-        """Send a file, or as much of it as the next fault lets through."""
+    def file(self, file: HubFile, headers: Mapping[str, str], *, ranges: bool = True) -> None:
+        """Send a file, or as much of it as the next fault lets through; without `ranges` all of it, always."""
         fault = self.desk.faults.next(file.path) if self.command == "GET" else NO_FAULT
         if fault.status is not None:
             return self.head(fault.status, 0, fault.headers)
         try:
-            span = Span.asked(None if fault.ignore_range else self.headers["Range"], file.size)
+            span = Span.asked(None if fault.ignore_range or not ranges else self.headers["Range"], file.size)
         except Unsatisfiable:
             return self.head(416, 0, {"Content-Range": f"bytes */{file.size}"})
         told = {**headers, "ETag": f'"{file.etag}"', "Accept-Ranges": "bytes"}

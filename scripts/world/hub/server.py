@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 from scripts.world.hub.access import Access
 from scripts.world.hub.faults import Faults
@@ -17,6 +18,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     request_queue_size = 128
+
+
+Served = TypeVar("Served", bound="Hub")
 
 
 class Hub:
@@ -54,7 +58,7 @@ class Hub:
         """Serve from this thread until it is stopped."""
         self._server.serve_forever()
 
-    def start(self) -> Hub:
+    def start(self: Served) -> Served:
         """Serve from a thread of its own."""
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -69,7 +73,7 @@ class Hub:
             self._thread = None
         self._server.server_close()
 
-    def __enter__(self) -> Hub:
+    def __enter__(self: Served) -> Served:
         return self.start()
 
     def __exit__(self, *error: object) -> None:
