@@ -142,12 +142,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self, content: bytes, fault: Fault, content_type: str) -> None:
         asked = self.headers.get("Range")
-        first = int(asked.removeprefix("bytes=").rstrip("-")) if asked and not fault.ignore_range else 0
+        low, _, high = (asked or "").removeprefix("bytes=").partition("-")
+        first, last = (
+            (int(low), int(high or len(content) - 1)) if asked and not fault.ignore_range else (0, len(content))
+        )
         headers = {"Content-Type": content_type}
         if asked and not fault.ignore_range:
             first += fault.shift_range
-            headers["Content-Range"] = f"bytes {first}-{len(content) - 1}/{len(content)}"
-        body = content[first:]
+            headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        body = content[first : last + 1]
         if fault.short is not None:
             body = body[: fault.short]
         if fault.flip:
