@@ -20,15 +20,18 @@ from bundler.core.errors import BundlerError
 from bundler.core.events import Silence
 from bundler.core.reference import Reference
 from bundler.sources import files
+from bundler.sources.fallback import Fallback
 from bundler.sources.fetch import fetch
 from bundler.sources.http import Http, Timeouts
 from bundler.sources.hub import HubFiles
 from bundler.sources.huggingface import HuggingFace
+from bundler.sources.modelscope import ModelScope as ModelScopeAddress
 from bundler.sources.registry import Registry as RegistrySource
 from bundler.sources.retry import Retries, Retrying
 from bundler.sources.source import BlobSource, Download
+from bundler.sources.url import UrlFiles
 from bundler.store.layout import Store
-from scripts.world.hub import Hub
+from scripts.world.hub import Hub, ModelScope
 from scripts.world.registry import Registry
 
 CONTENT = random.Random(7).randbytes(3_000_001)
@@ -71,8 +74,39 @@ def retrying_case(request: pytest.FixtureRequest) -> Case:
     return Retrying(source), blob, content
 
 
+def modelscope_case(request: pytest.FixtureRequest) -> Case:
+    hub: ModelScope = request.getfixturevalue("ms")
+    files: Path = request.getfixturevalue("ms_files")
+    (files / "model.safetensors").write_bytes(CONTENT)
+    address = ModelScopeAddress(hub.endpoint, None, Http())
+    paths = {MODEL.digest: "model.safetensors"}
+    return HubFiles(address, "acme/tiny", hub.commit("acme/tiny"), paths, Http()), MODEL, CONTENT
+
+
+def url_case(request: pytest.FixtureRequest) -> Case:
+    hub_case(request)
+    hub: Hub = request.getfixturevalue("empty_hub")
+    url = f"{hub.endpoint}/acme/tiny/resolve/main/model.safetensors"
+    return UrlFiles({MODEL.digest: url}, Http()), MODEL, CONTENT
+
+
+def fallback_case(request: pytest.FixtureRequest) -> Case:
+    source, blob, content = hub_case(request)
+    return Fallback([UrlFiles({MODEL.digest: "http://127.0.0.1:9/"}, Http()), source]), blob, content
+
+
 @pytest.fixture(
-    params=[registry_case, manifest_case, hub_case, local_case, retrying_case], ids=lambda case: case.__name__
+    params=[
+        registry_case,
+        manifest_case,
+        hub_case,
+        modelscope_case,
+        url_case,
+        local_case,
+        retrying_case,
+        fallback_case,
+    ],
+    ids=lambda case: case.__name__,
 )
 def case(request: pytest.FixtureRequest) -> Case:
     make: Callable[[pytest.FixtureRequest], Case] = request.param
@@ -146,7 +180,7 @@ def test_a_source_says_what_it_is_and_why_it_might_be_wrong(case: Case) -> None:
 
 def test_a_blob_that_is_gone_is_an_error_that_a_person_can_read(case: Case, tmp_path: Path) -> None:
     source, blob, _ = case
-    for victim in (tmp_path / "weights", tmp_path / "hub" / "acme" / "tiny" / "model.safetensors"):
+    for victim in (tmp_path / "weights", *tmp_path.glob("*/acme/tiny/model.safetensors")):
         victim.unlink(missing_ok=True)
     if isinstance(source, RegistrySource):
         blob = Descriptor(blob.media_type, Digest.of(os.urandom(8)), blob.size)
