@@ -95,6 +95,8 @@ def test_what_makes_no_sense_is_told_where_it_stands(
 )
 def test_a_url_with_a_password_or_of_another_kind_is_refused(tmp_path: Path, url: str) -> None:
     (one,) = findings(write(tmp_path, changed({"datasets.pumps": {"url": url, "sha256": SHA}})))
+    assert "pass@" not in one.found
+    assert "token@" not in one.found
     assert (one.path, one.expected.partition(",")[0]) == ("datasets.pumps.url", "a URL")
 
 
