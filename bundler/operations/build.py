@@ -17,7 +17,7 @@ from bundler.manifest.lock import Lock
 from bundler.manifest.schema import Manifest
 from bundler.operations.lock import LockResult, lock
 from bundler.sources import files, images, url
-from bundler.sources.cached import adopt_cached
+from bundler.sources.cached import Adopted, adopt_cached
 from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.models import model_downloads
 from bundler.sources.oci_manifest import twin
@@ -27,11 +27,12 @@ from bundler.store.layout import BundleEntry, Store
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The bundle, its lock and what was fetched for it; `bytes` is what the bundle consists of."""
+    """The bundle, its lock, what was fetched and what was linked from caches; `bytes` is what the bundle consists of."""
 
     bundle: BundleEntry
     locked: LockResult
     fetched: FetchResult
+    linked: Adopted
     bytes: int
     seconds: float
 
@@ -56,11 +57,11 @@ def build(manifest: Manifest, path: Path, store: Store, events: Events, *, locke
     """
     began = time.monotonic()
     resolved = lock(manifest, path, store, events, locked=locked)
-    adopt_cached(resolved.lock.models, store, events)
+    linked = adopt_cached(resolved.lock.models, store, events)
     fetched = fetch(_downloads(manifest, resolved.lock), store, events)
     bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
-    return BuildResult(bundle, resolved, fetched, size, time.monotonic() - began)
+    return BuildResult(bundle, resolved, fetched, linked, size, time.monotonic() - began)
 
 
 def _downloads(manifest: Manifest, wanted: Lock) -> list[Download]:

@@ -19,6 +19,7 @@ from bundler.core.size import format_size
 from bundler.manifest.lock import LockedFile, LockedFiles, Origin
 from bundler.sources.hubs import is_hub
 from bundler.store.adopt import adopt
+from bundler.store.ingest import clear_abandoned
 from bundler.store.layout import Store
 
 STEP = "cache"
@@ -43,6 +44,7 @@ def adopt_cached(models: Iterable[LockedFiles], store: Store, events: Events) ->
                 found[blob.digest] = (blob, places)
     if not found:
         return Adopted(0, 0)
+    clear_abandoned(store)
     events.emit(StepStarted(STEP, sum(blob.size for blob, _ in found.values())))
 
     def take(blob: Descriptor, places: tuple[Path, ...]) -> int:

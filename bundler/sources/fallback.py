@@ -24,6 +24,7 @@ class Fallback:
         self._sources = tuple(sources)
         self._opened: Counter[tuple[Digest, int]] = Counter()
         self._failed: Counter[int] = Counter()
+        self._reasons: dict[int, str] = {}
         self._lock = threading.Lock()
 
     @property
@@ -33,8 +34,10 @@ class Fallback:
 
     @property
     def suspicion(self) -> str:
-        """The first source's."""
-        return self._sources[0].suspicion
+        """The first source's, and which others could not be asked: what the rest has under this path may differ."""
+        with self._lock:
+            silent = "; ".join(f"{self._sources[at].name} gave nothing: {why}" for at, why in self._reasons.items())
+        return f"{self._sources[0].suspicion}. {silent}" if silent else self._sources[0].suspicion
 
     @property
     def remedy(self) -> str:
@@ -52,6 +55,7 @@ class Fallback:
             except NetworkFailed as failure:
                 with self._lock:
                     self._failed[position] += 1
+                    self._reasons[position] = failure.what
                 failures.append(failure)
         raise next((failure for failure in failures if isinstance(failure, Transient)), failures[0])
 

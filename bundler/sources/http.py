@@ -210,7 +210,7 @@ def busy(host: str, status: int, headers: Mapping[str, str]) -> Transient:
     return Transient(
         f"{host} can't answer now",
         because=f"it answers with HTTP status {status}{', too many requests' if too_many else ''}",
-        hint="log in (docker login, hf auth login): unknown clients are allowed less; or come back later"
+        hint="log in (docker login, hf auth login, modelscope login), as unknown clients are allowed less; or wait"
         if too_many
         else None,
         retry_after=retry_after(headers.get("Retry-After", "")),

@@ -20,7 +20,8 @@ _HUBS: Mapping[str, Callable[[Http], Hub]] = {
 
 def is_hub(source: str) -> bool:
     """Whether a lock's source is a repository of a hub."""
-    return source.partition("://")[0] in _HUBS
+    scheme, separator, _ = source.partition("://")
+    return bool(separator) and scheme in _HUBS
 
 
 def hub_of(origin: Origin, http: Http) -> tuple[Hub, str]:

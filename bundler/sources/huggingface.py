@@ -30,7 +30,6 @@ class HuggingFace:
 
     endpoint: str
     token: Secret | None = None
-    variable: str = "HF_ENDPOINT"
 
     @classmethod
     def from_environment(cls) -> HuggingFace:
@@ -40,6 +39,11 @@ class HuggingFace:
         endpoint = (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
         token = get_token()
         return cls(endpoint, Secret(token) if token else None)
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that names another endpoint."""
+        return "HF_ENDPOINT"
 
     @property
     def host(self) -> str:

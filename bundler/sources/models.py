@@ -6,7 +6,7 @@ be the same. Files that no hub states one for are downloaded at once and hashed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -29,8 +29,11 @@ from bundler.sources.source import Download
 from bundler.store.layout import Store
 
 STEP = "resolve"
-SMALL = 64 << 20
-"""Bytes up to which a file without a SHA-256 is downloaded to be hashed; Hugging Face keeps such files below 10 MiB."""
+SMALL = 16 << 20
+"""Bytes up to which a file without a SHA-256 is downloaded to be hashed; Hugging Face keeps such files below 10 MiB.
+
+A larger one would be downloaded by each `lock`, only to see whether it moved.
+"""
 STREAMS = 4
 IMPATIENT = 2
 """Attempts at a hub that is not the only one: where it is blocked, each attempt costs a timeout."""
@@ -51,7 +54,7 @@ class NoHubAnswers(NetworkFailed):
     """None of the hubs that the manifest names gives the model."""
 
     def __init__(self, failures: Mapping[Origin, NetworkFailed]) -> None:
-        reasons = (f"{failure.what} ({failure.because})" for failure in failures.values())
+        reasons = map(_reason, failures.values())
         super().__init__(
             f"no hub gives {' or '.join(origin.source for origin in failures)}",
             because="; ".join(reasons),
@@ -94,10 +97,9 @@ class ModelResolver:
         answers, failures = self._ask(origins)
         if not answers:
             raise next(iter(failures.values())) if len(failures) == 1 else NoHubAnswers(failures)
-        kept = self._kept(name, answers, failures, patterns)
-        model = kept or self._pin(name, answers, patterns)
-        also = self._also(model, origins, answers)
-        model = replace(model, also=also)
+        preferred = {origin.source for origin in origins[: origins.index(next(iter(answers)))]}
+        model = self._kept(name, answers, preferred, patterns) or self._pin(name, answers, patterns)
+        model = replace(model, also=self._also(model, origins, answers))
         put_manifest(model, self.store)
         return model
 
@@ -114,8 +116,7 @@ class ModelResolver:
         if answers:
             for origin, failure in failures.items():
                 others = ", ".join(one.source for one in answers)
-                text = f"{origin.source} is passed over: {failure.what} ({failure.because}). Used: {others}"
-                self.events.emit(Warned(text))
+                self.events.emit(Warned(f"{origin.source} is passed over: {_reason(failure)}. Used: {others}"))
         return answers, failures
 
     def _answer(self, origin: Origin, retries: Retries) -> _Answer | NetworkFailed:
@@ -154,12 +155,12 @@ class ModelResolver:
         self,
         name: str,
         answers: Mapping[Origin, _Answer],
-        failures: Mapping[Origin, NetworkFailed],
+        silent: Collection[str],
         patterns: Patterns,
     ) -> LockedFiles | None:
-        """The lock before, where its own hub can't be reached now, and no other contradicts it."""
+        """What the lock before says, where its own hub is one of these that would come first, and none denies it."""
         model = self.before.get(name)
-        if model is None or model.source not in {origin.source for origin in failures}:
+        if model is None or model.source not in silent:
             return None
         try:
             if select(name, [file.path for file in model.files], patterns).left_out:
@@ -177,13 +178,18 @@ class ModelResolver:
     def _also(
         self, model: LockedFiles, origins: Sequence[Origin], answers: Mapping[Origin, _Answer]
     ) -> tuple[Origin, ...]:
-        """The other hubs. One that the lock before has stays as it is: it agrees, or can't be asked."""
+        """The other hubs. One that the lock before has stays as it is: it agrees, or can't be asked.
+
+        So a commit there that changes no file of ours moves nothing.
+        """
         before = self.before.get(model.name)
         known = {origin.source: origin for origin in before.origins} if before else {}
         found = []
         for origin in origins:
             answer = answers.get(origin)
-            pinned = known.get(origin.source) or (answer.pinned if answer else None)
+            pinned = known.get(origin.source)
+            if answer and (pinned is None or origin == answer.pinned):  # new, or a commit that the manifest names
+                pinned = answer.pinned
             if origin.source != model.source and pinned:
                 found.append(pinned)
         return tuple(found)
@@ -202,6 +208,10 @@ class ModelResolver:
         blob = self.store.put(self.retries.run(lambda: source.read(file)), RAW)
         self.events.emit(BytesMoved(STEP, file.path, blob.size))
         return LockedFile(file.path, blob.digest, blob.size)
+
+
+def _reason(failure: NetworkFailed) -> str:
+    return f"{failure.what} ({failure.because})" if failure.because else failure.what
 
 
 def _stated(path: str, first: _Answer, others: Sequence[_Answer]) -> Digest | None:

@@ -98,4 +98,5 @@ def test_what_a_cache_holds_is_told_and_not_fetched(bundle: Bundle, manifest: Pa
     built = bundle("build", manifest, "-o", "json", "--progress", "plain")
     assert "4 files linked from the local caches" in built.err
     assert built.json["fetched"]["blobs"] == 0
+    assert built.json["linked"]["files"] == 4
     assert ms.faults.count() == 0

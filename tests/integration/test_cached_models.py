@@ -11,6 +11,7 @@ from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.media_types import RAW
+from bundler.core.owner import Owner
 from bundler.manifest.lock import Origin
 from bundler.sources.cached import adopt_cached
 from bundler.sources.fetch import fetch
@@ -82,6 +83,18 @@ def test_a_damaged_file_in_a_cache_is_passed_over_and_fetched(hf: Hub, store: St
     assert store.path(DIGEST).read_bytes() == WEIGHTS
     assert cached.read_bytes() == damaged
     assert cached.stat().st_mode & 0o200, "a file that was not taken stays as it was"
+
+
+def test_what_a_killed_build_was_linking_is_removed_and_linked_again(hf: Hub, store: Store, tmp_path: Path) -> None:
+    cached = cache_huggingface(tmp_path, hf) / "model.safetensors"
+    me = Owner.me()
+    dead = Owner(me.host, me.machine, "earlier-boot", 1, "1")
+    left = store.partial / f"ingest-{'ab' * 8}.{dead.key}"
+    left.hardlink_to(cached.resolve())
+    model = resolve(store, HF)
+    adopt_cached([model], store, Silence())
+    assert store.has(BLOB)
+    assert list(store.partial.iterdir()) == []
 
 
 def test_a_store_without_a_cache_is_filled_from_the_hub(store: Store) -> None:

@@ -15,6 +15,7 @@ from bundler.manifest.lock import LockedFiles, Origin
 from bundler.operations.moves import moves
 from bundler.sources.crew import WrongSource
 from bundler.sources.fetch import fetch
+from bundler.sources.http import Http, Timeouts
 from bundler.sources.models import HubsDisagree, NoHubAnswers, model_downloads
 from bundler.sources.selection import Patterns
 from bundler.store.closure import closure
@@ -96,6 +97,16 @@ def test_a_hub_that_can_not_be_reached_today_has_not_moved(
     assert resolve(store, MS, HF, before=[before]) == before
 
 
+def test_a_hub_that_comes_back_is_the_first_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ms: ModelScope
+) -> None:
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", NOWHERE)
+    without = resolve(store, MS, HF)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", ms.endpoint)
+    monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
+    assert (without.source, resolve(store, MS, HF, before=[without]).source) == (HF.source, MS.source)
+
+
 def test_a_change_at_the_hub_that_answers_is_news_also_when_the_other_does_not(
     store: Store, monkeypatch: pytest.MonkeyPatch, hf_files: Path
 ) -> None:
@@ -152,6 +163,15 @@ def test_weights_that_break_off_are_continued_by_the_other_hub(ms: ModelScope, h
     assert seen.range == "bytes=1500000-"
 
 
+def test_a_hub_that_falls_silent_is_left_for_the_other(ms: ModelScope, hf: Hub, store: Store) -> None:
+    model = resolve(store, MS, HF)
+    ms.faults.add(Fault(STORAGE, times=-1, stall_after=1_500_000))
+    impatient = Http(timeouts=Timeouts(connect=5, read=0.5))
+    fetch(model_downloads(model, http=impatient), store, Silence(), policy=QUICK.policy)
+    assert store.path(Digest.of(WEIGHTS)).read_bytes() == WEIGHTS
+    assert [seen.range for seen in hf.faults.seen if seen.file == STORAGE and seen.status == 206] == ["bytes=1500000-"]
+
+
 def test_wrong_bytes_of_one_hub_are_fetched_from_the_other(ms: ModelScope, hf: Hub, store: Store) -> None:
     model = resolve(store, MS, HF)
     ms.faults.add(Fault(STORAGE, times=-1, corrupt=True))
@@ -167,12 +187,30 @@ def test_wrong_bytes_of_both_are_refused_and_both_are_named(ms: ModelScope, hf: 
         fetch(model_downloads(model), store, Silence(), policy=QUICK.policy)
 
 
+def test_a_file_that_only_the_silent_hub_has_in_this_form_is_told_with_both_reasons(
+    store: Store, hf_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (hf_files / "README.md").write_text("# Other\n")  # Hugging Face states no SHA-256 of it, so nobody could know
+    model = resolve(store, MS, HF)
+    monkeypatch.setenv("MODELSCOPE_ENDPOINT", NOWHERE)
+    with pytest.raises(WrongSource, match=r"README\.md") as error:
+        fetch(model_downloads(model), store, Silence(), policy=QUICK.policy)
+    assert "gave nothing: no connection to 127.0.0.1:9" in str(error.value.because)
+
+
 def test_both_gone_is_a_network_failure_that_can_be_continued(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     model = resolve(store, MS, HF)
     monkeypatch.setenv("MODELSCOPE_ENDPOINT", NOWHERE)
     monkeypatch.setenv("HF_ENDPOINT", NOWHERE)
     with pytest.raises(NetworkFailed, match="no connection"):
         fetch(model_downloads(model), store, Silence(), policy=QUICK.policy)
+
+
+def test_a_commit_that_the_manifest_names_for_the_second_hub_is_taken(hf: Hub, hf_files: Path, store: Store) -> None:
+    before = resolve(store, MS, HF)
+    (hf_files / "README.md").write_text("# Tiny, indeed\n")
+    named = replace(HF, revision=hf.commit(REPO))
+    assert resolve(store, MS, named, before=[before]).also == (named,)
 
 
 def test_a_revision_may_be_named_for_each(ms: ModelScope, hf: Hub, store: Store) -> None:
