@@ -27,7 +27,7 @@ from bundler.store.layout import BundleEntry, Store
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The bundle, its lock, what was fetched and what was linked from caches; `bytes` is what the bundle consists of."""
+    """The bundle, its lock, what was fetched and linked from caches; `bytes` is what the bundle consists of."""
 
     bundle: BundleEntry
     locked: LockResult

@@ -11,12 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from bundler.core.descriptor import Descriptor
-from bundler.core.digest import Digest
-from bundler.core.errors import IntegrityFailed, NetworkFailed
 from bundler.core.events import BytesMoved, Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.media_types import RAW
 from bundler.core.size import format_size
-from bundler.manifest.lock import LockedFile, LockedFiles, Origin, UnsafePath, checked_path
+from bundler.manifest.lock import LockedFile, LockedFiles, Origin
+from bundler.sources.answers import Answer, agreed, ask
 from bundler.sources.fallback import Fallback
 from bundler.sources.http import Http
 from bundler.sources.hub import HubFailed, HubFiles, Offered
@@ -35,40 +34,6 @@ SMALL = 16 << 20
 A larger one would be downloaded by each `lock`, only to see whether it moved.
 """
 STREAMS = 4
-IMPATIENT = 2
-"""Attempts at a hub that is not the only one: where it is blocked, each attempt costs a timeout."""
-
-
-class HubsDisagree(IntegrityFailed):
-    """Two hubs state different SHA-256 for the same file of what should be the same model."""
-
-    def __init__(self, path: str, one: _Answer, other: _Answer) -> None:
-        super().__init__(
-            f"{path} is not the same at {one.files.name} and at {other.files.name}",
-            because=f"they state {one.listed[path].sha256} and {other.listed[path].sha256}",
-            hint="name a revision of each that belongs to the other, or take one of them out of 'from:'",
-        )
-
-
-class NoHubAnswers(NetworkFailed):
-    """None of the hubs that the manifest names gives the model."""
-
-    def __init__(self, failures: Mapping[Origin, NetworkFailed]) -> None:
-        reasons = map(_reason, failures.values())
-        super().__init__(
-            f"no hub gives {' or '.join(origin.source for origin in failures)}",
-            because="; ".join(reasons),
-            hint=next((failure.hint for failure in failures.values() if failure.hint), None),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """What a hub lists; `pinned` is the origin at its commit."""
-
-    pinned: Origin
-    files: HubFiles
-    listed: Mapping[str, Offered]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,50 +59,21 @@ class ModelResolver:
         A hub that can't be reached keeps what the lock before says of it, as long as no other contradicts that.
         Raises HubFailed, NoHubAnswers, HubsDisagree, NothingToTake, IntegrityFailed, NetworkFailed.
         """
-        answers, failures = self._ask(origins)
-        if not answers:
-            raise next(iter(failures.values())) if len(failures) == 1 else NoHubAnswers(failures)
+        answers = ask(origins, self.http, self.retries, self.events)
         preferred = {origin.source for origin in origins[: origins.index(next(iter(answers)))]}
         model = self._kept(name, answers, preferred, patterns) or self._pin(name, answers, patterns)
         model = replace(model, also=self._also(model, origins, answers))
         put_manifest(model, self.store)
         return model
 
-    def _ask(self, origins: Sequence[Origin]) -> tuple[dict[Origin, _Answer], dict[Origin, NetworkFailed]]:
-        """All hubs at once, as one that is blocked takes long to say nothing; in their order."""
-        retries = self.retries
-        if len(origins) > 1:
-            policy = retries.policy
-            retries = replace(retries, policy=replace(policy, attempts=min(policy.attempts, IMPATIENT)))
-        with ThreadPoolExecutor(len(origins)) as pool:
-            said = list(pool.map(lambda origin: self._answer(origin, retries), origins))
-        answers = {origin: one for origin, one in zip(origins, said, strict=True) if isinstance(one, _Answer)}
-        failures = {origin: one for origin, one in zip(origins, said, strict=True) if isinstance(one, NetworkFailed)}
-        if answers:
-            for origin, failure in failures.items():
-                others = ", ".join(one.source for one in answers)
-                self.events.emit(Warned(f"{origin.source} is passed over: {_reason(failure)}. Used: {others}"))
-        return answers, failures
-
-    def _answer(self, origin: Origin, retries: Retries) -> _Answer | NetworkFailed:
-        hub, repo = hub_of(origin, self.http)
-        try:
-            listing = retries.run(lambda: hub.listing(repo, origin.revision))
-        except NetworkFailed as failure:
-            return failure
-        for path in listing.files:
-            _require_safe(path, repo)
-        files = HubFiles(hub, repo, listing.commit, {}, self.http)
-        return _Answer(Origin(origin.source, listing.commit), files, listing.files)
-
-    def _pin(self, name: str, answers: Mapping[Origin, _Answer], patterns: Patterns) -> LockedFiles:
+    def _pin(self, name: str, answers: Mapping[Origin, Answer], patterns: Patterns) -> LockedFiles:
         first, *others = answers.values()
         repo = first.files.repo
         selection = select(repo, first.listed, patterns)
         if selection.left_out:
             text = f"{repo}: left out: {selection}"
             self.events.emit(Warned(text) if selection.surprising else Noted(STEP, text))
-        stated = {path: _stated(path, first, others) for path in selection.taken}
+        stated = {path: agreed(path, first, others, small=SMALL) for path in selection.taken}
         unhashed = [first.listed[path] for path, digest in stated.items() if digest is None]
         self.events.emit(StepStarted(STEP, sum(file.size for file in unhashed)))
         locked = [
@@ -154,7 +90,7 @@ class ModelResolver:
     def _kept(
         self,
         name: str,
-        answers: Mapping[Origin, _Answer],
+        answers: Mapping[Origin, Answer],
         silent: Collection[str],
         patterns: Patterns,
     ) -> LockedFiles | None:
@@ -176,7 +112,7 @@ class ModelResolver:
         return model
 
     def _also(
-        self, model: LockedFiles, origins: Sequence[Origin], answers: Mapping[Origin, _Answer]
+        self, model: LockedFiles, origins: Sequence[Origin], answers: Mapping[Origin, Answer]
     ) -> tuple[Origin, ...]:
         """The other hubs. One that the lock before has stays as it is: it agrees, or can't be asked.
 
@@ -210,24 +146,6 @@ class ModelResolver:
         return LockedFile(file.path, blob.digest, blob.size)
 
 
-def _reason(failure: NetworkFailed) -> str:
-    return f"{failure.what} ({failure.because})" if failure.because else failure.what
-
-
-def _stated(path: str, first: _Answer, others: Sequence[_Answer]) -> Digest | None:
-    """The SHA-256 that is stated for a file. Raises HubsDisagree.
-
-    Where the first hub states none, another's is taken for what is too large to be downloaded for it.
-    """
-    stated = [first, *(answer for answer in others if path in answer.listed)]
-    stating = [answer for answer in stated if answer.listed[path].sha256]
-    for other in stating[1:]:
-        if other.listed[path].sha256 != stating[0].listed[path].sha256:
-            raise HubsDisagree(path, stating[0], other)
-    own = first.listed[path]
-    return own.sha256 or (stating[0].listed[path].sha256 if stating and own.size > SMALL else None)
-
-
 def model_downloads(model: LockedFiles, *, http: Http | None = None) -> list[Download]:
     """The files of a locked model, from the hubs that it names, as the environment says where they are."""
     shared = http or Http()
@@ -240,13 +158,3 @@ def model_downloads(model: LockedFiles, *, http: Http | None = None) -> list[Dow
     return [
         Download(Descriptor(RAW, file.digest, file.size), f"{model.name}: {file.path}", source) for file in model.files
     ]
-
-
-def _require_safe(path: str, repo: str) -> None:
-    try:
-        checked_path(path)
-    except UnsafePath as error:
-        raise IntegrityFailed(
-            f"{repo} has a file whose path is not safe: {path[:200]!r}",
-            because="it could be written outside of the model's directory",
-        ) from error

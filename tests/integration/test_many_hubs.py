@@ -13,10 +13,11 @@ from bundler.core.errors import NetworkFailed
 from bundler.core.events import Silence
 from bundler.manifest.lock import LockedFiles, Origin
 from bundler.operations.moves import moves
+from bundler.sources.answers import HubsDisagree, NoHubAnswers
 from bundler.sources.crew import WrongSource
 from bundler.sources.fetch import fetch
 from bundler.sources.http import Http, Timeouts
-from bundler.sources.models import HubsDisagree, NoHubAnswers, model_downloads
+from bundler.sources.models import model_downloads
 from bundler.sources.selection import Patterns
 from bundler.store.closure import closure
 from bundler.store.layout import Store
