@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -100,3 +103,35 @@ def test_what_a_cache_holds_is_told_and_not_fetched(bundle: Bundle, manifest: Pa
     assert built.json["fetched"]["blobs"] == 0
     assert built.json["linked"]["files"] == 4
     assert ms.faults.count() == 0
+
+
+def test_a_password_in_a_url_is_refused_and_repeated_nowhere(bundle: Bundle, tmp_path: Path) -> None:
+    path = tmp_path / "url.yaml"
+    url = "https://user:canary44d1@example.org/d.json"
+    path.write_text(f"name: url\nversion: '1'\ndatasets: {{d: {{url: '{url}', sha256: {'a' * 64}}}}}\n")
+    outcome = bundle("build", path, "-vv", check=False)
+    assert outcome.code == 10
+    path.unlink()
+    kept = [file.read_text() for file in tmp_path.rglob("*.log")]
+    assert kept
+    assert all("canary44d1" not in text for text in (outcome.out, outcome.err, *kept))
+
+
+def test_a_build_that_is_killed_while_it_takes_files_from_a_cache_ends_well_the_next_time(
+    bundle: Bundle, manifest: Path, tmp_path: Path, ms_files: Path, hf_files: Path
+) -> None:
+    from modelscope.hub.snapshot_download import snapshot_download
+
+    for files in (ms_files, hf_files):
+        with (files / "model.safetensors").open("r+b") as weights:
+            weights.truncate(256 << 20)
+    snapshot_download(REPO)
+    partial = tmp_path / "store" / "partial"
+    command = [*bundle.program, "build", manifest]
+    with subprocess.Popen(command, env={**os.environ, **bundle.environment}, stderr=subprocess.DEVNULL) as build:
+        while build.poll() is None and not list(partial.glob("ingest-*")):
+            time.sleep(0.001)
+        build.kill()
+    bundle("build", manifest)
+    bundle("verify", "both")
+    assert list(partial.iterdir()) == []
