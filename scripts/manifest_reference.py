@@ -7,8 +7,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bundler.core.digest import Digest
 from bundler.core.size import format_size
-from bundler.manifest.artifacts import DockerfileImage, HuggingFaceModel, RegistryImage
+from bundler.manifest.artifacts import (
+    DockerfileImage,
+    HuggingFaceModel,
+    ManyHubsModel,
+    RegistryImage,
+    UrlDataset,
+    UrlModel,
+)
 from bundler.manifest.fields import Section
 from bundler.manifest.gpus import GPUS
 from bundler.manifest.rules import RULES
@@ -34,13 +42,26 @@ expected; unknown keys are errors. `bundle schema` prints the JSON Schema, for e
 - Secrets have no place in a manifest. Logins are those of the tools that own them: Docker's, the hub's, pip's.
 """
 
+_EMPTY = Digest.of(b"").hex
+
 EXAMPLES: Mapping[type[Section], str] = {
     DockerfileImage: """\
 dockerfile: ../dockerfiles/cuda12.6-torch2.6
 base: pytorch/pytorch:2.6.0-cuda12.6-cudnn9-devel
 """,
     RegistryImage: "registry: vllm/vllm-openai:v0.8.5.post1\n",
-    HuggingFaceModel: 'huggingface: Qwen/Qwen3-32B\nrevision: main\nexclude: ["*.bin"]\n',
+    HuggingFaceModel: 'huggingface: Qwen/Qwen3-32B\nrevision: main\nexclude: ["*.md"]\n',
+    ManyHubsModel: """\
+from:
+  - modelscope: Qwen/Qwen3-32B
+  - huggingface: Qwen/Qwen3-32B
+""",
+    UrlModel: f"""\
+files:
+  config.json: {{url: "https://files.example.org/tiny/config.json", sha256: {_EMPTY}}}
+  model.safetensors: {{url: "https://files.example.org/tiny/model.safetensors", sha256: {_EMPTY}}}
+""",
+    UrlDataset: f'url: "https://files.example.org/maintenance.json"\nsha256: {_EMPTY}\n',
 }
 
 

@@ -78,3 +78,9 @@ def _noise(seed: str, size: int) -> bytes:
     source = random.Random(seed)
     piece = 1 << 20
     return b"".join(source.randbytes(min(piece, size - at)) for at in range(0, size, piece))
+
+
+def make_lock(*models: LockedFiles) -> Lock:
+    """A lock of these models and nothing else."""
+    agent = LockedAgent("0.0.0", Descriptor.of(AGENT_BYTES, AGENT))
+    return Lock(FORMAT, "demo", "1.0.0", agent, Hardware(), models=models)

@@ -64,6 +64,7 @@ def command(
             "root": str(result.bundle.root.digest),
             "bytes": result.bytes,
             "fetched": {"blobs": len(result.fetched.fetched), "bytes": result.fetched.bytes},
+            "linked": {"files": result.linked.files, "bytes": result.linked.bytes},
             "seconds": round(result.seconds, 2),
             "store": str(store),
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,14 +44,16 @@ class Digest:
         return cls(hashlib.sha256(data).hexdigest())
 
     @classmethod
-    def of_file(cls, path: Path) -> Digest:
-        """The digest of a file's bytes. Raises OSError."""
+    def of_file(cls, path: Path, told: Callable[[int], None] | None = None) -> Digest:
+        """The digest of a file's bytes; `told` hears how many more have been read. Raises OSError."""
         digest = hashlib.sha256()
         buffer = bytearray(_CHUNK)
         view = memoryview(buffer)
         with path.open("rb", buffering=0) as file:
             while count := file.readinto(buffer):
                 digest.update(view[:count])
+                if told:
+                    told(count)
         return cls(digest.hexdigest())
 
     @property

@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Literal
+from urllib.parse import unquote, urlsplit
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
-from bundler.manifest.fields import Line, Lines, Name, PathField, ReferenceField, Section
+from bundler.manifest.fields import (
+    FilePath,
+    Line,
+    Lines,
+    Name,
+    OwnedRepositoryField,
+    PathField,
+    ReferenceField,
+    RepositoryField,
+    Section,
+    Sha256Field,
+    UrlField,
+)
+from bundler.manifest.lock import Origin
 
 DATASET_TYPES = frozenset({"arrow", "csv", "json", "jsonl", "parquet", "txt"})
 """File types that LLaMA-Factory reads (0.9.3, extras/constants.py, FILEEXT2TYPE)."""
+
+
+def _one_of(**kinds: type[Section]) -> Discriminator:
+    """Choose the class by the one key that is there, so that errors speak of that class alone."""
+
+    def choose(value: object) -> str | None:
+        if isinstance(value, Section):
+            return type(value).__name__
+        present = [kind.__name__ for key, kind in kinds.items() if isinstance(value, Mapping) and key in value]
+        return present[0] if len(present) == 1 else None
+
+    *most, last = (f"'{key}:'" for key in kinds)
+    keys = f"either {most[0]} or {last}, not both" if len(most) == 1 else f"one of {', '.join(most)} or {last}"
+    return Discriminator(choose, custom_error_type="one_source", custom_error_message=f"a mapping with {keys}")
 
 
 class DockerfileImage(Section):
@@ -34,15 +62,110 @@ class RegistryImage(Section):
     )
 
 
-class HuggingFaceModel(Section):
-    """A model of the Hugging Face Hub, or of a mirror of it."""
+def _different(hubs: tuple[Section, ...]) -> tuple[Section, ...]:
+    if not hubs or len(set(hubs)) != len(hubs):
+        raise ValueError("at least one repository, none of them twice")
+    return hubs
 
-    huggingface: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")] = Field(
-        description="The repository, like `Qwen/Qwen3-32B`."
-    )
+
+class HuggingFaceOrigin(Section):
+    """A repository of the Hugging Face Hub, or of a mirror of it (`HF_ENDPOINT`)."""
+
+    huggingface: RepositoryField = Field(description="The repository, like `Qwen/Qwen3-32B`.")
     revision: Line = Field(default="main", description="Branch, tag or commit; the lock pins the commit.")
+
+    @property
+    def origin(self) -> Origin:
+        """As the lock writes it."""
+        return Origin(f"hf://{self.huggingface}", self.revision)
+
+
+class ModelScopeOrigin(Section):
+    """A repository of ModelScope."""
+
+    modelscope: OwnedRepositoryField = Field(description="The repository, like `Qwen/Qwen3-32B`.")
+    revision: Line = Field(default="master", description="Branch, tag or commit; the lock pins the commit.")
+
+    @property
+    def origin(self) -> Origin:
+        """As the lock writes it."""
+        return Origin(f"modelscope://{self.modelscope}", self.revision)
+
+
+Hubs = Annotated[
+    tuple[
+        Annotated[
+            Annotated[HuggingFaceOrigin, Tag("HuggingFaceOrigin")]
+            | Annotated[ModelScopeOrigin, Tag("ModelScopeOrigin")],
+            _one_of(huggingface=HuggingFaceOrigin, modelscope=ModelScopeOrigin),
+        ],
+        ...,
+    ],
+    Field(strict=False, json_schema_extra={"minItems": 1}),
+    AfterValidator(_different),
+]
+
+
+class HubModel(Section):
+    """What the models of all hubs have: which files are taken."""
+
     include: Lines = Field(default=(), description="Glob patterns of the files to take; all when empty.")
     exclude: Lines = Field(default=(), description="Glob patterns of files to leave out, of those included.")
+    allow: Lines = Field(
+        default=(),
+        description="Files to take although they can run code when they are loaded: pickled weights (`.bin`, `.pt`, "
+        "`.pth`, `.ckpt`) and `*.py`. Paths in full: no pattern brings them in.",
+    )
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The repositories, in the order in which they are asked."""
+        raise NotImplementedError
+
+
+class HuggingFaceModel(HubModel, HuggingFaceOrigin):
+    """A model of the Hugging Face Hub, or of a mirror of it."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The one repository."""
+        return (self.origin,)
+
+
+class ModelScopeModel(HubModel, ModelScopeOrigin):
+    """A model of ModelScope."""
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The one repository."""
+        return (self.origin,)
+
+
+class ManyHubsModel(HubModel):
+    """A model that several hubs have. They are asked in this order; where two state a SHA-256 for the same file, they
+    must agree. What one can't give is fetched from the next."""
+
+    hubs: Hubs = Field(alias="from", description="The repositories, the preferred one first.")
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The repositories, in their order."""
+        return tuple(hub.origin for hub in self.hubs)
+
+
+class UrlFile(Section):
+    """A file on a web server. Redirects are followed; proxies are the environment's."""
+
+    url: UrlField = Field(description="Its address: http or https, without user name and password.")
+    sha256: Sha256Field = Field(description="The SHA-256 that its bytes must have, 64 hexadecimal digits.")
+
+
+class UrlModel(Section):
+    """A model whose files lie on web servers."""
+
+    files: dict[FilePath, UrlFile] = Field(
+        min_length=1, description="The files, by their path in the model: `config.json`, `model.safetensors`, ..."
+    )
 
 
 class LocalModel(Section):
@@ -88,11 +211,8 @@ class Tags(Section):
 
 
 class Dataset(Section):
-    """A dataset that lies on this machine."""
+    """What datasets have in common, wherever they are: how a record reads."""
 
-    path: PathField = Field(
-        description="A file (arrow, csv, json, jsonl, parquet, txt), or a directory with files of one of these types."
-    )
     formatting: Literal["alpaca", "sharegpt", "openai"] = Field(
         default="alpaca", description="The shape of a record; `openai` from LLaMA-Factory 0.9.4."
     )
@@ -102,24 +222,45 @@ class Dataset(Section):
 
     @property
     def file_name(self) -> str | None:
+        """The file's name; None where it is a directory of them."""
+        raise NotImplementedError
+
+
+class LocalDataset(Dataset):
+    """A dataset that lies on this machine."""
+
+    path: PathField = Field(
+        description="A file (arrow, csv, json, jsonl, parquet, txt), or a directory with files of one of these types."
+    )
+
+    @property
+    def file_name(self) -> str | None:
         """The file's name; None when the path is a directory's. By its suffix alone: it may not be there yet."""
         path = self.path.resolved
         return path.name if path.suffix.lstrip(".") in DATASET_TYPES else None
 
 
-def _one_of(**kinds: type[Section]) -> Discriminator:
-    """Choose the class by the one key that is there, so that errors speak of that class alone."""
+class UrlDataset(Dataset, UrlFile):
+    """A dataset on a web server: one file."""
 
-    def choose(value: object) -> str | None:
-        if isinstance(value, Section):
-            return type(value).__name__
-        present = [kind.__name__ for key, kind in kinds.items() if isinstance(value, Mapping) and key in value]
-        return present[0] if len(present) == 1 else None
-
-    keys = " or ".join(f"'{key}:'" for key in kinds)
-    return Discriminator(
-        choose, custom_error_type="one_source", custom_error_message=f"a mapping with either {keys}, not both"
+    name: Line | None = Field(
+        default=None,
+        description="The file's name, which says its type (arrow, csv, json, jsonl, parquet, txt); left out: the "
+        "URL's last part.",
     )
+
+    @model_validator(mode="after")
+    def _named(self) -> UrlDataset:
+        name = self.file_name
+        if "/" in name or name.startswith(".") or name.rpartition(".")[2] not in DATASET_TYPES:
+            types = ", ".join(f".{suffix}" for suffix in sorted(DATASET_TYPES))
+            raise ValueError(f"a file that ends in {types}: say it with 'name:', as the URL ends in {name!r}")
+        return self
+
+    @property
+    def file_name(self) -> str:
+        """The file's name."""
+        return self.name or unquote(urlsplit(self.url).path.rpartition("/")[2])
 
 
 Image = Annotated[
@@ -127,6 +268,18 @@ Image = Annotated[
     _one_of(dockerfile=DockerfileImage, registry=RegistryImage),
 ]
 Model = Annotated[
-    Annotated[HuggingFaceModel, Tag("HuggingFaceModel")] | Annotated[LocalModel, Tag("LocalModel")],
-    _one_of(huggingface=HuggingFaceModel, path=LocalModel),
+    Annotated[HuggingFaceModel, Tag("HuggingFaceModel")]
+    | Annotated[ModelScopeModel, Tag("ModelScopeModel")]
+    | Annotated[ManyHubsModel, Tag("ManyHubsModel")]
+    | Annotated[LocalModel, Tag("LocalModel")]
+    | Annotated[UrlModel, Tag("UrlModel")],
+    _one_of(
+        **{"huggingface": HuggingFaceModel, "modelscope": ModelScopeModel, "from": ManyHubsModel},
+        path=LocalModel,
+        files=UrlModel,
+    ),
+]
+AnyDataset = Annotated[
+    Annotated[LocalDataset, Tag("LocalDataset")] | Annotated[UrlDataset, Tag("UrlDataset")],
+    _one_of(path=LocalDataset, url=UrlDataset),
 ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -24,6 +25,7 @@ from bundler.core.errors import BundlerError
 from bundler.core.reference import Reference
 from bundler.core.size import parse_size
 from bundler.manifest.gpus import Capability
+from bundler.manifest.lock import UnsafePath, checked_path
 from bundler.manifest.version import Version
 
 NAME = r"[a-z0-9]+(?:[-_.][a-z0-9]+)*"
@@ -149,6 +151,33 @@ def _address(value: str) -> str:
     return value
 
 
+def _url(value: str) -> str:
+    expected = "a URL, http or https, without user name and password"
+    try:
+        parts = urlsplit(value)
+        parts.port  # noqa: B018 - raises for what is not a port
+    except ValueError:
+        raise ValueError(expected) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError(expected)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(f"{expected}; other letters as %XX")
+    return value
+
+
+def _sha256(value: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", value):
+        raise ValueError("64 hexadecimal digits, as sha256sum prints them")
+    return value
+
+
+def _file_path(value: str) -> str:
+    try:
+        return checked_path(value)
+    except UnsafePath:
+        raise ValueError("a file's path in the model, like 'config.json'") from None
+
+
 def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError("at least one in the list")
@@ -167,6 +196,11 @@ DriverText = Annotated[str, AfterValidator(_driver)]
 Lines = Annotated[tuple[Line, ...], Field(strict=False)]
 """A YAML list of texts. Not strict: a list becomes a tuple."""
 Names = Annotated[tuple[Line, ...], Field(strict=False, json_schema_extra={"minItems": 1}), AfterValidator(_not_empty)]
+RepositoryField = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-]+)?$")]
+OwnedRepositoryField = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")]
+UrlField = Annotated[str, AfterValidator(_url), _text_schema(format="URL")]
+Sha256Field = Annotated[str, AfterValidator(_sha256), _text_schema(format="SHA-256")]
+FilePath = Annotated[str, AfterValidator(_file_path)]
 PathField = Annotated[ManifestPath, PlainValidator(_path), _text_schema(format="path")]
 VersionField = Annotated[Version, PlainValidator(_version), _text_schema(format="version")]
 CapabilityField = Annotated[Capability, PlainValidator(_capability), _text_schema(format="capability")]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bundler.core.errors import ManifestInvalid
+from bundler.core.secret import DOTS
+
+_LOGIN = re.compile(r"://[^/]*@")
+"""A user name and password in a URL."""
 
 KeyPath = tuple[str | int, ...]
 """Where something stands in a document: keys and list positions, from the root."""
@@ -78,6 +83,7 @@ def shown(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
+        value = _LOGIN.sub(f"://{DOTS}@", value)
         return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}...'"
     if isinstance(value, Mapping):
         return "a mapping"

@@ -64,12 +64,21 @@ class LockedImage:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """A model's repository at a hub (`hf://Qwen/Qwen3-32B`, `modelscope://...`), and a revision of it."""
+
+    source: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
 class LockedFile:
-    """A file of a model or a dataset: its path in it, its SHA-256, its bytes."""
+    """A file of a model or a dataset: its path in it, its SHA-256, its bytes. `url`: where the manifest says it is."""
 
     path: str
     digest: Digest
     size: int
+    url: str = ""
 
     def __post_init__(self) -> None:
         checked_path(self.path)
@@ -79,7 +88,8 @@ class LockedFile:
 class LockedFiles:
     """A model or a dataset: the descriptor of its ModelPack manifest, and its files.
 
-    `revision` is the hub's commit; empty where there is none (local files).
+    `revision` is the hub's commit; empty where there is none (local files). `also` are other hubs that have the
+    same model, in the order in which they are asked.
     """
 
     name: str
@@ -87,9 +97,15 @@ class LockedFiles:
     manifest: Descriptor
     files: tuple[LockedFile, ...]
     revision: str = ""
+    also: tuple[Origin, ...] = ()
 
     def __post_init__(self) -> None:
         _checked_name(self.name)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where it can be had: `source` first."""
+        return (Origin(self.source, self.revision), *self.also)
 
 
 @dataclass(frozen=True, slots=True)

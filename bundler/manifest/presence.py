@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bundler.manifest.artifacts import DATASET_TYPES, DockerfileImage, LocalModel
+from bundler.manifest.artifacts import DATASET_TYPES, DockerfileImage, LocalDataset, LocalModel
 from bundler.manifest.fields import ManifestPath
 from bundler.manifest.findings import KeyPath, Problem
 from bundler.manifest.schema import Manifest
@@ -22,6 +22,8 @@ def absent(manifest: Manifest) -> Iterator[Problem]:
         if isinstance(model, LocalModel) and not model.path.resolved.is_dir():
             yield _absent(("models", name, "path"), model.path, "a directory with a model")
     for name, dataset in manifest.datasets.items():
+        if not isinstance(dataset, LocalDataset):
+            continue
         path = dataset.path.resolved
         if (path.is_file() and dataset.file_name is None) or (path.is_dir() and dataset.file_name is not None):
             types = ", ".join(f".{suffix}" for suffix in sorted(DATASET_TYPES))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pydantic import Field
 
 from bundler.core.reference import BundleName
-from bundler.manifest.artifacts import Dataset, Image, Model
+from bundler.manifest.artifacts import AnyDataset, Image, Model
 from bundler.manifest.fields import (
     BundleNameText,
     BundleVersionText,
@@ -50,7 +50,7 @@ class Manifest(Section):
     )
     images: dict[Name, Image] = Field(default={}, description="Container images, by name.")
     models: dict[Name, Model] = Field(default={}, description="Models, by name.")
-    datasets: dict[Name, Dataset] = Field(default={}, description="Datasets, by name.")
+    datasets: dict[Name, AnyDataset] = Field(default={}, description="Datasets, by name.")
     train: Train | None = Field(default=None, description="The training job.")
     serve: VllmService | None = Field(default=None, description="The service that answers `ask`.")
     services: dict[Name, VllmService] = Field(default={}, description="Further services, by name.")

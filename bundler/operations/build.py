@@ -12,15 +12,17 @@ from bundler.core.errors import IntegrityFailed
 from bundler.core.events import Events
 from bundler.core.media_types import BUNDLE, LOCK, OCI_INDEX, OCI_MANIFEST
 from bundler.core.strict_json import canonical
-from bundler.manifest.artifacts import LocalModel, RegistryImage
+from bundler.manifest.artifacts import LocalDataset, LocalModel, RegistryImage, UrlModel
 from bundler.manifest.lock import Lock
 from bundler.manifest.mirrors import Mirrors
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
 from bundler.operations.preflight import Preflight, announce, preflight
-from bundler.sources import files, huggingface, images
+from bundler.sources import files, images, url
+from bundler.sources.cached import Adopted, adopt_cached
 from bundler.sources.fetch import FetchResult, fetch
+from bundler.sources.models import model_downloads
 from bundler.sources.oci_manifest import twin
 from bundler.sources.source import Download
 from bundler.store.layout import BundleEntry, Store
@@ -29,11 +31,12 @@ from bundler.store.leases import leasing
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """The bundle, its lock and what was fetched for it; `bytes` is what the bundle consists of."""
+    """The bundle, its lock, what was fetched and linked from caches; `bytes` is what the bundle consists of."""
 
     bundle: BundleEntry
     locked: LockResult
     fetched: FetchResult
+    linked: Adopted
     bytes: int
     seconds: float
 
@@ -68,12 +71,13 @@ def build(
     settings = settings or Settings()
     with leasing(store, "build"):
         resolved = lock(manifest, path, store, events, locked=locked, settings=settings)
+        linked = adopt_cached(resolved.lock.models, store, events)
         announce(preflight(resolved.lock, store, _local_models(manifest)), store, events)
         downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)
         fetched = fetch(downloads, store, events, settings.streams)
         bundle = record(resolved.lock, store)
     size = sum({blob.digest: blob.size for blob in resolved.lock.blobs()}.values())
-    return BuildResult(bundle, resolved, fetched, size, time.monotonic() - began)
+    return BuildResult(bundle, resolved, fetched, linked, size, time.monotonic() - began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +123,13 @@ def _downloads(manifest: Manifest, wanted: Lock, mirrors: Mirrors, events: Event
         if isinstance(where, LocalModel):
             found += files.downloads(model, where.path.resolved)
         else:
-            found += huggingface.model_downloads(model)
+            found += url.downloads(model) if isinstance(where, UrlModel) else model_downloads(model)
     for dataset in wanted.datasets:
-        found += files.downloads(dataset, manifest.datasets[dataset.name].path.resolved)
+        data = manifest.datasets[dataset.name]
+        if isinstance(data, LocalDataset):
+            found += files.downloads(dataset, data.path.resolved)
+        else:
+            found += url.downloads(dataset)
     return found
 
 

@@ -10,20 +10,32 @@ from typing import TYPE_CHECKING
 from bundler import __version__
 from bundler.agent.executable import executable
 from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
 from bundler.core.durable import write_file
 from bundler.core.errors import ManifestInvalid
 from bundler.core.events import Events
 from bundler.core.media_types import AGENT, RAW
 from bundler.core.reference import Reference
-from bundler.manifest.artifacts import Dataset, DockerfileImage, HuggingFaceModel, Image, Model
+from bundler.manifest.artifacts import (
+    AnyDataset,
+    DockerfileImage,
+    HubModel,
+    Image,
+    LocalDataset,
+    Model,
+    UrlFile,
+    UrlModel,
+)
 from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.moves import Move, moves
-from bundler.sources import files, huggingface, images
+from bundler.sources import files, images, url
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
+from bundler.sources.models import ModelResolver
+from bundler.sources.selection import Patterns
 from bundler.store.layout import Store
 from bundler.store.leases import leasing
 from bundler.store.space import need, require
@@ -186,15 +198,23 @@ class _Resolver:
         return build_image(name, recipe, base, _engine(), self.store, self.events)
 
     def _model(self, name: str, model: Model) -> LockedFiles:
-        if isinstance(model, HuggingFaceModel):
-            return huggingface.resolve_model(
-                name, model.huggingface, model.revision, model.include, model.exclude, self.store, self.events
-            )
+        if isinstance(model, HubModel):
+            resolver = ModelResolver.over(self.store, self.events, self.before.models if self.before else ())
+            return resolver.resolve(name, model.origins, Patterns(model.include, model.exclude, model.allow))
+        if isinstance(model, UrlModel):
+            wanted = {path: _wanted(file) for path, file in model.files.items()}
+            return url.resolve(name, wanted, self.store, self.events)
         return files.resolve(name, model.path.resolved, self.store, self.events, source=model.path.written)
 
-    def _dataset(self, name: str, dataset: Dataset) -> LockedFiles:
+    def _dataset(self, name: str, dataset: AnyDataset) -> LockedFiles:
+        if not isinstance(dataset, LocalDataset):
+            return url.resolve(name, {dataset.file_name: _wanted(dataset)}, self.store, self.events, dataset=True)
         path = dataset.path
         return files.resolve(name, path.resolved, self.store, self.events, dataset=True, source=path.written)
+
+
+def _wanted(file: UrlFile) -> url.Wanted:
+    return url.Wanted(file.url, Digest(file.sha256))
 
 
 @cache

@@ -53,6 +53,9 @@ def _artifacts(kind: str, before: Mapping[str, Artifact], after: Mapping[str, Ar
             found.append(Move(f"{kind} {name}", _pin(old), _pin(new)))
         elif isinstance(old, LockedFiles) and isinstance(new, LockedFiles) and old.manifest != new.manifest:
             found += _files(f"{kind} {name}", old, new)
+        elif isinstance(old, LockedFiles) and isinstance(new, LockedFiles):
+            if old != new:  # the same bytes, from other places
+                found.append(Move(f"{kind} {name}: from", _places(old), _places(new)))
         elif old != new:
             found.append(Move(f"{kind} {name} ({new.source})", _pin(old), _pin(new)))
     return found
@@ -68,6 +71,11 @@ def _files(what: str, old: LockedFiles, new: LockedFiles) -> list[Move]:
         if before.get(path) != after.get(path):
             found.append(Move(f"{what}: {path}", before.get(path, "absent"), after.get(path, "absent")))
     return found or [Move(what, _pin(old), _pin(new))]
+
+
+def _places(files: LockedFiles) -> str:
+    urls = (file.url for file in files.files if file.url)
+    return ", ".join((*(f"{origin.source} {origin.revision[:12]}".strip() for origin in files.origins), *urls))
 
 
 def _pin(artifact: Artifact | None) -> str:

@@ -121,6 +121,28 @@ class Http:
             raise NoRanges(host)
         return HttpStream(response, offset, host, self.timeouts.read)
 
+    def length(self, url: str, headers: Mapping[str, str] | None = None) -> int:
+        """A body's length in bytes. Raises Refused, Transient, NetworkFailed; also where the server does not say it.
+
+        By a GET of the first byte, as signed URLs are often signed for GET alone.
+        """
+        try:
+            response = self._send("GET", url, {**(headers or {}), "Range": "bytes=0-0"}, None)
+        except Refused as refusal:
+            if refusal.status == 416 and refusal.headers.get("Content-Range", "").endswith("/0"):
+                return 0
+            raise
+        response.close()  # unread: a server without ranges sends all of it
+        partial = response.status == 206
+        text = response.headers.get("Content-Range" if partial else "Content-Length", "").rpartition("/")[2].strip()
+        if not (text.isascii() and text.isdigit()):
+            raise NetworkFailed(
+                f"{_answering(response, url)} does not say how long the file is",
+                because="its answer has no length",
+                hint="take the file from another server",
+            )
+        return int(text)
+
     def _small(
         self, method: str, url: str, headers: Mapping[str, str] | None, form: bytes | None, limit: int
     ) -> Answer:
@@ -212,7 +234,7 @@ def busy(host: str, status: int, headers: Mapping[str, str]) -> Transient:
     return Transient(
         f"{host} can't answer now",
         because=f"it answers with HTTP status {status}{', too many requests' if too_many else ''}",
-        hint="log in (docker login, hf auth login): unknown clients are allowed less; or come back later"
+        hint="log in (docker login, hf auth login, modelscope login), as unknown clients are allowed less; or wait"
         if too_many
         else None,
         retry_after=retry_after(headers.get("Retry-After", "")),

@@ -9,11 +9,8 @@ from urllib.parse import urlsplit
 
 from bundler.core.errors import NetworkFailed
 from bundler.sources.http import TRANSIENT_STATUSES, Refused, busy
+from bundler.sources.hub import HubFailed, storage_refused
 from bundler.sources.retry import Transient
-
-
-class HubFailed(NetworkFailed):
-    """The hub does not give what was asked for."""
 
 
 @contextmanager
@@ -47,11 +44,7 @@ def explained(endpoint: str, repo: str, revision: str) -> Iterator[None]:
 def refused(refusal: Refused, endpoint: str, repo: str, revision: str) -> NetworkFailed:
     """The error for a file that the hub, or the storage that it redirects to, refuses."""
     if refusal.host != _host(endpoint):
-        return HubFailed(
-            f"{refusal.host} does not give a file of {repo}",
-            because=f"{_host(endpoint)} redirects there, and it answers with HTTP status {refusal.status}",
-            hint="run the same command again; a proxy or firewall may have to let this host through",
-        )
+        return storage_refused(refusal, _host(endpoint), repo)
     return _by_status(refusal.status, refusal.headers, endpoint, repo, revision)
 
 

@@ -14,6 +14,13 @@ from bundler.store.layout import Store
 from bundler.store.writer import abandoned
 
 
+def clear_abandoned(store: Store) -> None:
+    """Remove what killed processes left of blobs that nothing can go on with."""
+    for left in store.partial.glob("ingest-*"):
+        if abandoned(left):
+            left.unlink(missing_ok=True)
+
+
 class Ingest:
     """Takes bytes and names them by their digest when they are whole; a context manager. Can't be resumed."""
 
@@ -24,9 +31,7 @@ class Ingest:
         self._size = 0
 
     def __enter__(self) -> Ingest:
-        for left in self._store.partial.glob("ingest-*"):
-            if abandoned(left):  # of a process that was killed; nothing can go on with it
-                left.unlink(missing_ok=True)
+        clear_abandoned(self._store)
         with explained(self._path):
             self._file = open(self._path, "xb", buffering=0)
         return self

@@ -14,7 +14,7 @@ from bundler.core.durable import explained, sync
 from bundler.manifest.lock import LockedFile
 from bundler.store.layout import MissingBlob, Store
 
-_FICLONE = 0x40049409
+FICLONE = 0x40049409
 """ioctl number of FICLONE (linux/fs.h): a copy that shares its blocks, on btrfs, XFS and bcachefs."""
 
 
@@ -54,7 +54,7 @@ def _link(blob: Path, target: Path) -> None:
     except OSError:  # another file system, a file system without links, or too many of them
         with blob.open("rb") as source, target.open("xb") as copy:
             try:
-                fcntl.ioctl(copy.fileno(), _FICLONE, source.fileno())
+                fcntl.ioctl(copy.fileno(), FICLONE, source.fileno())
             except OSError:
                 shutil.copyfileobj(source, copy, 1 << 20)
         target.chmod(0o444)

@@ -20,16 +20,19 @@ from bundler.core.errors import BundlerError
 from bundler.core.events import Silence
 from bundler.core.reference import Reference
 from bundler.sources import files
+from bundler.sources.fallback import Fallback
 from bundler.sources.fetch import fetch
 from bundler.sources.http import Http, Timeouts
-from bundler.sources.huggingface import Hub as HubAddress
-from bundler.sources.huggingface import HubFiles
+from bundler.sources.hub import HubFiles
+from bundler.sources.huggingface import HuggingFace
 from bundler.sources.mirrored import Mirrored
+from bundler.sources.modelscope import ModelScope as ModelScopeAddress
 from bundler.sources.registry import Registry as RegistrySource
 from bundler.sources.retry import Retries, Retrying
 from bundler.sources.source import BlobSource, Download, InParts
+from bundler.sources.url import UrlFiles
 from bundler.store.layout import Store
-from scripts.world.hub import Hub
+from scripts.world.hub import Hub, ModelScope
 from scripts.world.registry import Registry
 
 CONTENT = random.Random(7).randbytes(3_000_001)
@@ -58,7 +61,7 @@ def hub_case(request: pytest.FixtureRequest) -> Case:
     directory.mkdir(parents=True)
     (directory / "model.safetensors").write_bytes(CONTENT)
     paths = {MODEL.digest: "model.safetensors"}
-    return HubFiles(HubAddress(hub.endpoint, None), "acme/tiny", hub.commit("acme/tiny"), paths, Http()), MODEL, CONTENT
+    return HubFiles(HuggingFace(hub.endpoint), "acme/tiny", hub.commit("acme/tiny"), paths, Http()), MODEL, CONTENT
 
 
 def local_case(request: pytest.FixtureRequest) -> Case:
@@ -79,8 +82,39 @@ def mirrored_case(request: pytest.FixtureRequest) -> Case:
     return Mirrored(places, reference, Silence()), LAYER, MADE.blobs[1]
 
 
+def modelscope_case(request: pytest.FixtureRequest) -> Case:
+    hub: ModelScope = request.getfixturevalue("ms")
+    files: Path = request.getfixturevalue("ms_files")
+    (files / "model.safetensors").write_bytes(CONTENT)
+    address = ModelScopeAddress(hub.endpoint, None, Http())
+    paths = {MODEL.digest: "model.safetensors"}
+    return HubFiles(address, "acme/tiny", hub.commit("acme/tiny"), paths, Http()), MODEL, CONTENT
+
+
+def url_case(request: pytest.FixtureRequest) -> Case:
+    hub_case(request)
+    hub: Hub = request.getfixturevalue("empty_hub")
+    url = f"{hub.endpoint}/acme/tiny/resolve/main/model.safetensors"
+    return UrlFiles({MODEL.digest: url}, Http()), MODEL, CONTENT
+
+
+def fallback_case(request: pytest.FixtureRequest) -> Case:
+    source, blob, content = hub_case(request)
+    return Fallback([UrlFiles({MODEL.digest: "http://127.0.0.1:9/"}, Http()), source]), blob, content
+
+
 @pytest.fixture(
-    params=[registry_case, manifest_case, hub_case, local_case, retrying_case, mirrored_case],
+    params=[
+        registry_case,
+        manifest_case,
+        hub_case,
+        modelscope_case,
+        url_case,
+        local_case,
+        retrying_case,
+        mirrored_case,
+        fallback_case,
+    ],
     ids=lambda case: case.__name__,
 )
 def case(request: pytest.FixtureRequest) -> Case:
@@ -155,7 +189,7 @@ def test_a_source_says_what_it_is_and_why_it_might_be_wrong(case: Case) -> None:
 
 def test_a_blob_that_is_gone_is_an_error_that_a_person_can_read(case: Case, tmp_path: Path) -> None:
     source, blob, _ = case
-    for victim in (tmp_path / "weights", tmp_path / "hub" / "acme" / "tiny" / "model.safetensors"):
+    for victim in (tmp_path / "weights", *tmp_path.glob("*/acme/tiny/model.safetensors")):
         victim.unlink(missing_ok=True)
     if isinstance(source, (RegistrySource, Mirrored)):
         blob = Descriptor(blob.media_type, Digest.of(os.urandom(8)), blob.size)

@@ -17,14 +17,14 @@ from scripted_server import ScriptedServer
 
 from bundler.core.digest import Digest
 from bundler.core.errors import IntegrityFailed, NetworkFailed
-from bundler.core.events import Event, Silence, Warned
-from bundler.manifest.lock import LockedFiles
+from bundler.core.events import Event, Events, Silence, Warned
+from bundler.manifest.lock import LockedFiles, Origin
 from bundler.sources.crew import WrongSource
 from bundler.sources.fetch import fetch
-from bundler.sources.huggingface import git_blob, model_downloads, resolve_model
-from bundler.sources.huggingface_errors import HubFailed
+from bundler.sources.hub import HubFailed, git_blob
+from bundler.sources.models import ModelResolver, model_downloads
 from bundler.sources.retry import GaveUp, Retries, RetryPolicy
-from bundler.sources.selection import NothingToTake
+from bundler.sources.selection import NothingToTake, Patterns
 from bundler.store.closure import closure
 from bundler.store.layout import Store
 from bundler.store.verify import verify
@@ -81,8 +81,11 @@ def resolve(
     revision: str = "main",
     include: tuple[str, ...] = (),
     exclude: tuple[str, ...] = (),
+    allow: tuple[str, ...] = (),
+    heard: Events | None = None,
 ) -> LockedFiles:
-    return resolve_model("base", repo, revision, include, exclude, store, Silence(), retries=QUICK)
+    resolver = ModelResolver.over(store, heard or Silence(), retries=QUICK)
+    return resolver.resolve("base", [Origin(f"hf://{repo}", revision)], Patterns(include, exclude, allow))
 
 
 def carry(store: Store) -> LockedFiles:
@@ -129,7 +132,7 @@ def test_a_commit_can_be_asked_for(hub: Hub, store: Store) -> None:
 def test_what_is_left_out_is_said(files: Path, store: Store) -> None:
     (files / "pytorch_model.bin").write_bytes(b"x")
     heard = Recorder()
-    resolve_model("base", REPO, "main", (), (), store, heard)
+    resolve(store, heard=heard)
     (warning,) = [event.text for event in heard.events if isinstance(event, Warned)]
     assert ".gitattributes (hidden)" in warning
     assert "pytorch_model.bin (pickled; loading them runs code)" in warning
@@ -267,11 +270,14 @@ def test_offline_mode_is_named_as_the_reason(store: Store) -> None:
     code = f"""
 from pathlib import Path
 from bundler.core.events import Silence
-from bundler.sources.huggingface import resolve_model
-from bundler.sources.huggingface_errors import HubFailed
+from bundler.manifest.lock import Origin
+from bundler.sources.hub import HubFailed
+from bundler.sources.models import ModelResolver
+from bundler.sources.selection import Patterns
 from bundler.store.layout import Store
 try:
-    resolve_model("base", {REPO!r}, "main", (), (), Store({str(store.root)!r}), Silence())
+    resolver = ModelResolver.over(Store({str(store.root)!r}), Silence())
+    resolver.resolve("base", [Origin("hf://{REPO}", "main")], Patterns())
 except HubFailed as error:
     print(error.because, error.hint, sep="; ")
 """
@@ -316,8 +322,8 @@ def test_a_hub_that_is_down_for_long_is_given_up(scripted: ScriptedServer, store
 
 def test_a_hub_that_is_not_asked_costs_no_import() -> None:
     code = (
-        "import sys, bundler.sources.huggingface, bundler.sources.files, bundler.sources.images;"
-        "sys.exit('huggingface_hub' in sys.modules or 'pydantic' in sys.modules)"
+        "import sys, bundler.sources.models, bundler.sources.cached, bundler.sources.files, bundler.sources.images;"
+        "sys.exit(not {'huggingface_hub', 'modelscope', 'pydantic'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 

@@ -108,7 +108,7 @@ def test_an_error_shows_file_line_column_key_found_and_expected(tmp_path: Path) 
         ({"serve.port": 70000}, "serve.port", "the number 70000", "at most 65535"),
         ({"images.serve": "vllm"}, "images.serve", "'vllm'", "either 'dockerfile:' or 'registry:'"),
         ({"images.serve.registry": "Not An Image"}, "images.serve.registry", "'Not An Image'", "image reference"),
-        ({"models.base": {}}, "models.base", "a mapping", "either 'huggingface:' or 'path:'"),
+        ({"models.base": {}}, "models.base", "a mapping", "one of 'huggingface:', 'modelscope:', 'from:'"),
         ({"models.base.huggingface": "a/b/c"}, "models.base.huggingface", "'a/b/c'", "Qwen/Qwen3-32B"),
         ({"models.UPPER": {"path": "."}}, "models.UPPER", "the name 'UPPER'", "lower-case"),
         ({"ask": {"text": ""}}, "ask.text", "''", "not empty"),

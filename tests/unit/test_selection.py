@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bundler.sources.selection import NothingToTake, select
+from bundler.sources.selection import NothingToTake, Patterns, Selection
+from bundler.sources.selection import select as select_by
 
 PUBLISHED = (
     ".gitattributes",
@@ -20,6 +25,14 @@ PUBLISHED = (
     "tokenizer.json",
     "tokenizer_config.json",
 )
+
+DANGEROUS = ("a.bin", "b.PT", "c.pth", "sub/d.ckpt", "e.pkl", "f.pickle", "modeling_x.py", "sub/G.Py")
+
+
+def select(
+    model: str, paths: Iterable[str], include: Sequence[str], exclude: Sequence[str], allow: Sequence[str] = ()
+) -> Selection:
+    return select_by(model, paths, Patterns(include, exclude, allow))
 
 
 def test_a_published_model_is_taken_whole_without_gits_own_files() -> None:
@@ -62,14 +75,38 @@ def test_a_model_with_pickled_weights_only_is_refused_and_not_carried_without_we
     with pytest.raises(NothingToTake, match=r"acme/old has pickled weights only: pytorch_model\.bin") as error:
         select("acme/old", ("config.json", "pytorch_model.bin"), (), ())
     assert error.value.hint
-    assert "include: ['*']" in error.value.hint
+    assert "allow: [pytorch_model.bin]" in error.value.hint
 
 
-def test_pickled_weights_are_taken_when_they_are_asked_for() -> None:
-    assert select("a model", ("config.json", "pytorch_model.bin"), ("*",), ()).taken == (
-        "config.json",
-        "pytorch_model.bin",
-    )
+def test_pickled_weights_are_taken_when_they_are_named() -> None:
+    paths = ("config.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "training_args.bin")
+    assert select("a model", paths, (), (), ("pytorch_model.bin",)).taken == paths[:3]
+    assert select("a model", paths, ("*.json", "pytorch_model.bin"), ()).taken == paths[:3]
+
+
+@given(pattern=st.text(st.sampled_from("*?[]!abinopthy_el./-"), max_size=12), dangerous=st.sampled_from(DANGEROUS))
+def test_no_pattern_brings_in_what_runs_code(pattern: str, dangerous: str) -> None:
+    patterns = ("*", "*.bin", "*.py", "*.*", *((pattern,) if pattern != dangerous else ()))
+    with suppress(NothingToTake):
+        assert dangerous not in select("a model", (*PUBLISHED, dangerous), patterns, ()).taken
+    with suppress(NothingToTake):
+        assert dangerous not in select("a model", (*PUBLISHED, dangerous), (), (), patterns).taken
+
+
+def test_a_file_that_is_allowed_and_not_there_is_a_mistake_found_before_the_gap() -> None:
+    with pytest.raises(NothingToTake, match=r"acme/m has no file '\*\.py', which the manifest allows") as error:
+        select("acme/m", (*PUBLISHED, "modeling.py"), (), (), ("*.py",))
+    assert "paths in full" in str(error.value.because)
+
+
+def test_a_pattern_for_weights_that_are_all_pickled_is_refused_with_the_names_to_allow() -> None:
+    with pytest.raises(NothingToTake) as error:
+        select("acme/old", ("config.json", "a.bin", "b.bin"), ("*",), ())
+    assert str(error.value.hint).startswith("allow: [a.bin, b.bin]")
+
+
+def test_an_excluded_file_stays_out_even_when_it_is_allowed() -> None:
+    assert "m.py" not in select("a model", (*PUBLISHED, "m.py"), (), ("*.py",), ("m.py",)).taken
 
 
 def test_a_model_with_gguf_weights_only_is_carried() -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import chain
 
-from bundler.manifest.artifacts import DockerfileImage, HuggingFaceModel
+from bundler.manifest.artifacts import DockerfileImage, HubModel
 from bundler.manifest.findings import Problem, shown
 from bundler.manifest.gpus import AMPERE
 from bundler.manifest.hardware import capability
@@ -108,8 +108,11 @@ def framework_knows_the_model(manifest: Manifest) -> Iterator[Problem]:
         because = f"the image has LLaMA-Factory {train.llamafactory}, this template came with {since}"
         path, expected = ("train", "template"), "a template that it has"
         yield Problem(path, shown(train.template), expected, because, concerns=(("train", "llamafactory"),))
-    elif train.llamafactory < _QWEN3_SINCE and isinstance(model, HuggingFaceModel) and _QWEN3.search(model.huggingface):
-        because = f"{model.huggingface} needs transformers 4.51, and it takes 4.49 at most"
+        return
+    names = [origin.source.partition("://")[2] for origin in model.origins] if isinstance(model, HubModel) else []
+    named = next((name for name in names if _QWEN3.search(name)), None)
+    if train.llamafactory < _QWEN3_SINCE and named:
+        because = f"{named} needs transformers 4.51, and it takes 4.49 at most"
         found, expected = str(train.llamafactory), f"{_QWEN3_SINCE} or newer"
         concerns = (("models", train.model), ("train", "model"))
         yield Problem(("train", "llamafactory"), found, expected, because, concerns=concerns)

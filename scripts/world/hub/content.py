@@ -44,7 +44,7 @@ class Span:
 
 def body(file: HubFile, span: Span, fault: Fault) -> Iterator[bytes]:
     """The bytes to send; ends early where the fault cuts or stalls."""
-    limits = [limit for limit in (fault.cut_after, fault.stall_after) if limit is not None]
+    limits = [limit for limit in (fault.cut_after, fault.reset_after, fault.stall_after) if limit is not None]
     left = min([span.end - span.first, *limits])
     spoil = fault.corrupt
     with file.source.open("rb") as stream:

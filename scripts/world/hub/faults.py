@@ -18,20 +18,23 @@ class Seen:
     range: str | None
     authorization: str | None
     status: int
+    cookie: str | None = None
 
 
 @dataclass
 class Fault:
-    """Spoils the next `times` contents (GET) whose file matches `file`, a glob; -1 means always.
+    """Spoils the next `times` contents (GET) whose file matches `file`, a glob; -1 means always. A file of "" is
+    ModelScope's listing.
 
     `cut_after`: the connection closes after so many bytes of the body. `stall_after`: nothing more
-    comes after so many bytes, until the hub stops. `corrupt`: the right length, one bit wrong.
-    `ignore_range`: the whole file with status 200. `status`: this error instead of a body.
+    comes after so many bytes, until the hub stops. `reset_after`: a TCP reset there. `corrupt`: the right length,
+    one bit wrong. `ignore_range`: the whole file with status 200. `status`: this error instead of a body.
     """
 
     file: str = "*"
     times: int = 1
     cut_after: int | None = None
+    reset_after: int | None = None
     stall_after: int | None = None
     corrupt: bool = False
     ignore_range: bool = False

@@ -105,7 +105,7 @@ class HubHandler(Reply):
             return self.file(file, headers)
         # LFS objects lie on another host, which must not see the login: the hub redirects there.
         headers |= {"X-Linked-Size": str(file.size), "X-Linked-ETag": f'"{file.sha256}"'}
-        location = f"http://{_other_host(self.headers['Host'])}/storage/{file.sha256}/{name}"
+        location = f"http://{other_host(self.headers['Host'])}/storage/{file.sha256}/{name}"
         return self.head(302, 0, {**headers, "Location": location})
 
     def _stored(self, sha256: str, name: str) -> None:
@@ -133,7 +133,7 @@ class HubHandler(Reply):
         return set(parse_qs(text).get("paths", ()))
 
 
-def _other_host(host: str) -> str:
+def other_host(host: str) -> str:
     """This server by its other name: a client sees two hosts."""
     name, _, port = host.partition(":")
     return f"{LOOPBACK if name == 'localhost' else 'localhost'}:{port}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
@@ -17,12 +19,14 @@ from scripts.world.hub.snapshot import HubFile, Shelf
 
 @dataclass
 class Desk:
-    """What all requests of one hub share."""
+    """What all requests of one hub share. `unstated`: globs of files whose SHA-256 a listing leaves out."""
 
     shelf: Shelf
     access: Access
     faults: Faults = field(default_factory=Faults)
     closing: Event = field(default_factory=Event)
+    unstated: list[str] = field(default_factory=list)
+    states_commit: bool = True
 
     @classmethod
     def over(cls, directory: Path, access: Access | None = None) -> Desk:
@@ -47,6 +51,7 @@ class Reply(BaseHTTPRequestHandler):
                 self.headers["Range"],
                 self.headers["Authorization"],
                 int(code),
+                self.headers["Cookie"],
             )
         )
 
@@ -72,13 +77,13 @@ class Reply(BaseHTTPRequestHandler):
             headers["X-Error-Code"] = refusal.code
         self.json({"error": refusal.message}, refusal.status, headers)
 
-    def file(self, file: HubFile, headers: Mapping[str, str]) -> None:
-        """Send a file, or as much of it as the next fault lets through."""
+    def file(self, file: HubFile, headers: Mapping[str, str], *, ranges: bool = True) -> None:
+        """Send a file, or as much of it as the next fault lets through; without `ranges` all of it, always."""
         fault = self.desk.faults.next(file.path) if self.command == "GET" else NO_FAULT
         if fault.status is not None:
             return self.head(fault.status, 0, fault.headers)
         try:
-            span = Span.asked(None if fault.ignore_range else self.headers["Range"], file.size)
+            span = Span.asked(None if fault.ignore_range or not ranges else self.headers["Range"], file.size)
         except Unsatisfiable:
             return self.head(416, 0, {"Content-Range": f"bytes */{file.size}"})
         told = {**headers, "ETag": f'"{file.etag}"', "Accept-Ranges": "bytes"}
@@ -90,8 +95,16 @@ class Reply(BaseHTTPRequestHandler):
             return None
         for chunk in body(file, span, fault):
             self.wfile.write(chunk)
+        if fault.reset_after is not None:
+            self._reset()
         if fault.stall_after is not None:
             self.desk.closing.wait()
-        if fault.stall_after is not None or fault.cut_after is not None:
+        if any(at is not None for at in (fault.stall_after, fault.cut_after, fault.reset_after)):
             self.close_connection = True
         return None
+
+    def _reset(self) -> None:
+        """End the connection with a TCP reset: what socket(7) calls a hard close."""
+        self.wfile.flush()
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()

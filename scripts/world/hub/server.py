@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import TypeVar
 
 from scripts.world.hub.access import Access
 from scripts.world.hub.faults import Faults
 from scripts.world.hub.handler import HubHandler
-from scripts.world.hub.reply import Desk
+from scripts.world.hub.reply import Desk, Reply
 from scripts.world.ports import LOOPBACK
 
 
@@ -19,12 +20,17 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
 
+Served = TypeVar("Served", bound="Hub")
+
+
 class Hub:
     """Serves a directory of ORG/NAME (models) and datasets/ORG/NAME from a thread."""
 
+    handler: type[Reply] = HubHandler
+
     def __init__(self, directory: Path, port: int = 0, *, access: Access | None = None) -> None:
         self._desk = Desk.over(directory, access)
-        handler = type("Handler", (HubHandler,), {"desk": self._desk})
+        handler = type("Handler", (self.handler,), {"desk": self._desk})
         self._server = _Server((LOOPBACK, port), handler)
         self._thread: threading.Thread | None = None
 
@@ -52,7 +58,7 @@ class Hub:
         """Serve from this thread until it is stopped."""
         self._server.serve_forever()
 
-    def start(self) -> Hub:
+    def start(self: Served) -> Served:
         """Serve from a thread of its own."""
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
@@ -67,7 +73,7 @@ class Hub:
             self._thread = None
         self._server.server_close()
 
-    def __enter__(self) -> Hub:
+    def __enter__(self: Served) -> Served:
         return self.start()
 
     def __exit__(self, *error: object) -> None:

@@ -28,6 +28,10 @@ class HubFile:
     def etag(self) -> str:
         return self.sha256 or self.oid
 
+    def digest(self) -> str:
+        """The SHA-256 of any file, as ModelScope states it."""
+        return self.sha256 or hashlib.sha256(self.source.read_bytes()).hexdigest()
+
 
 @dataclass(frozen=True)
 class Snapshot:

@@ -1,0 +1,57 @@
+"""Hubs with the same small model, named by the environment, and nobody logged in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hubs import REPO, write_model
+
+from scripts.world.hub import Hub, ModelScope
+
+
+@pytest.fixture
+def logged_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No login, cache or endpoint of this machine's user, in either library."""
+    import modelscope_hub.config
+    from huggingface_hub import constants
+
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN", "MODELSCOPE_DOMAIN"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    monkeypatch.setenv("MODELSCOPE_HOME", str(tmp_path / "ms-home"))
+    monkeypatch.setenv("MODELSCOPE_CACHE", str(tmp_path / "ms-cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "no-token"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(modelscope_hub.config, "_default_config", None)
+
+
+@pytest.fixture
+def ms_files(tmp_path: Path) -> Path:
+    """The model's directory at ModelScope."""
+    return write_model(tmp_path / "modelscope" / REPO)
+
+
+@pytest.fixture
+def hf_files(tmp_path: Path) -> Path:
+    """The model's directory at Hugging Face."""
+    return write_model(tmp_path / "huggingface" / REPO)
+
+
+@pytest.fixture
+def ms(logged_out: None, ms_files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModelScope]:  # noqa: ARG001
+    """ModelScope."""
+    with ModelScope(ms_files.parents[1]) as hub:
+        monkeypatch.setenv("MODELSCOPE_ENDPOINT", hub.endpoint)
+        yield hub
+
+
+@pytest.fixture
+def hf(logged_out: None, hf_files: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:  # noqa: ARG001
+    """Hugging Face."""
+    with Hub(hf_files.parents[1]) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        yield hub
