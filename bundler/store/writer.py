@@ -16,7 +16,8 @@ from bundler.core.errors import IntegrityFailed
 from bundler.core.owner import Owner
 
 CHUNK = 1 << 20
-_PARTIAL = re.compile(r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16})\.(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)(?:\.\d+)?")
+_PARTIAL = re.compile(r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16})\.(\w{0,8}-[\w-]{0,8}?-\d+-\d*)(?:\.\d+)?")
+_KEY = re.compile(r"(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)")
 _writing: set[Path] = set()
 _writing_lock = threading.Lock()
 
@@ -152,6 +153,12 @@ def _adopt(mine: Path, digest: Digest) -> None:
 def abandoned(path: Path) -> bool:
     """Whether a file in flight belongs to a process that is gone."""
     match = _PARTIAL.fullmatch(path.name)
+    return match is not None and gone(match[1])
+
+
+def gone(key: str) -> bool:
+    """Whether the process of this key (Owner.key) is certainly gone."""
+    match = _KEY.fullmatch(key)
     if not match:
         return False
     me = Owner.me()
