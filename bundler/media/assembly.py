@@ -7,7 +7,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 from bundler.core.digest import Digest
 from bundler.core.durable import explained, publish, write_file

@@ -10,9 +10,9 @@ from pathlib import Path
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import NoSpace, UsageInvalid
+from bundler.core.records import to_json
 from bundler.core.size import format_size
 from bundler.core.strict_json import canonical
-from bundler.core.records import to_json
 from bundler.media.header import FORMAT, MAX_VOLUMES, Header, Piece, blob_path, encode_end, part_path
 from bundler.media.tar import BLOCK, END, room
 

@@ -159,5 +159,3 @@ def unpacked_volumes(directory: Path) -> list[Volume]:
 def is_volume_name(path: Path) -> bool:
     """Whether a file in a directory of volumes is to be read as one."""
     return path.suffix == ".tar" and not path.name.startswith(".")
-
-

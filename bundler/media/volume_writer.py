@@ -66,7 +66,9 @@ class TarFile:
         """Append a small member."""
         self.write(member_header(path, len(data), mode) + data + bytes(padding(len(data))))
 
-    def copy(self, source: Path, offset: int, size: int, hashes: list[hashlib._Hash], moved: Callable[[int], None]) -> int:
+    def copy(
+        self, source: Path, offset: int, size: int, hashes: list[hashlib._Hash], moved: Callable[[int], None]
+    ) -> int:
         """Append bytes of a file, and feed these hashes. Returns how many there were."""
         left = size
         turn = 0

@@ -74,7 +74,9 @@ def read_since(path: Path) -> Since:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        raise UsageInvalid(f"{path} can't be read: {error.strerror}", hint="ls ~/.local/state/bundle/receipts") from None
+        raise UsageInvalid(
+            f"{path} can't be read: {error.strerror}", hint="ls ~/.local/state/bundle/receipts"
+        ) from None
     if "root" in parse_object(raw, str(path)):
         receipt = receipts.read(path)
         if not receipt.blobs:
@@ -111,7 +113,9 @@ def export(
     if not dry_run:
         labels = {member.blob.digest: member.label for member in members}
         events.emit(StepStarted(STEP, sum(p.size for v in planned.placed for p in v.volume.pieces if p.is_blob)))
-        reader = BlobReader(store, lambda digest: labels[digest], lambda label, n: events.emit(BytesMoved(STEP, label, n)))
+        reader = BlobReader(
+            store, lambda digest: labels[digest], lambda label, n: events.emit(BytesMoved(STEP, label, n))
+        )
         for place in planned.placed:
             volume = place.volume
             kept = is_whole(volume, place.directory)

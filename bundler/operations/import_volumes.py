@@ -184,9 +184,7 @@ class _Bundle:
     def bytes_to_take(self) -> int:
         """Bytes that these volumes still have to give."""
         pieces = {(piece.digest, piece.offset): piece for volume in self._volumes for piece in volume.header.pieces}
-        return sum(
-            piece.size for piece in pieces.values() if piece.is_blob and not arrival.landed(self._store, piece)
-        )
+        return sum(piece.size for piece in pieces.values() if piece.is_blob and not arrival.landed(self._store, piece))
 
     def room(self) -> int:
         """Bytes that the store must have room for: parts of its own need none but one at a time."""

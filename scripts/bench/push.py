@@ -37,7 +37,7 @@ def figures(rounds: int = 3) -> Iterator[Figure]:
 
 
 def _compared(place: Path, count: int, rounds: int) -> Iterator[Figure]:
-    store = _bundle(place / "store", count)
+    store = bench_bundle(place / "store", count)
     files = sorted((str(path) for path in store.blobs.iterdir()), key=os.path.getsize)[-count:]
     far = place / "far"
 
@@ -67,7 +67,7 @@ def _compared(place: Path, count: int, rounds: int) -> Iterator[Figure]:
         yield Figure(what, value, goal, name != "scp" or ratio >= GOAL)
 
 
-def _bundle(root: Path, count: int) -> Store:
+def bench_bundle(root: Path, count: int) -> Store:
     """A store with one bundle: a model of so many files of random bytes."""
     store = Store.create(root)
     files = []

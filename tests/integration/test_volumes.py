@@ -322,9 +322,7 @@ def small_disk(tmp_path: Path):
     subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_medium_is_said_before_anything_is_written(
-    source: Store, bundle: BundleEntry, small_disk: Path
-) -> None:
+def test_a_full_medium_is_said_before_anything_is_written(source: Store, bundle: BundleEntry, small_disk: Path) -> None:
     with pytest.raises(MediaTooSmall):
         written(source, bundle, small_disk, size=None)
     assert list(small_disk.iterdir()) == []
@@ -342,9 +340,7 @@ def test_media_too_small_together_take_what_fits_and_the_hint_goes_on_elsewhere(
     source: Store, bundle: BundleEntry, small_disk: Path, tmp_path: Path
 ) -> None:
     program = Bundle({"XDG_STATE_HOME": str(tmp_path / "state")})
-    first = program(
-        "export", "demo", small_disk, "--store", source.root, "--volume-size", "600000", check=False
-    )
+    first = program("export", "demo", small_disk, "--store", source.root, "--volume-size", "600000", check=False)
     assert first.code == 3, first.err
     hint = refusal(first).partition("hint: ")[2].splitlines()[0]
     rest = [word if word != "OTHER_DEST" else str(tmp_path / "b") for word in hint.split()[1:]]
