@@ -16,10 +16,15 @@ from bundler.core.size import format_duration, format_size
 @click.command("build")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--locked", is_flag=True, help="Fail, naming what moved, where the lock would change.")
+@click.option(
+    "--export", "destinations", multiple=True, type=click.Path(path_type=Path), help="Then write volumes here."
+)
 @options.store
 @options.output
 @options.running("build")
-def command(manifest: Path, locked: bool, store: Path, output: str, events: Events) -> None:
+def command(
+    manifest: Path, locked: bool, destinations: tuple[Path, ...], store: Path, output: str, events: Events
+) -> None:
     """Fetch and pin all that a manifest names, into a store. Run again, it fetches only what is missing.
 
     \b
@@ -28,10 +33,15 @@ def command(manifest: Path, locked: bool, store: Path, output: str, events: Even
     bundle build manifests/demo.yaml --store /data/bundles
     """
     from bundler.manifest.loader import load
+    from bundler.cli.export import document as export_document
+    from bundler.cli.export import text as export_text
     from bundler.operations.build import build
+    from bundler.operations.export import export
     from bundler.store.layout import Store
 
-    result = build(load(manifest), manifest, Store.create(store), events, locked=locked)
+    opened = Store.create(store)
+    result = build(load(manifest), manifest, opened, events, locked=locked)
+    exported = export(opened, result.bundle, destinations, events) if destinations else None
     fetched = f"{len(result.fetched.fetched)} blobs fetched, {len(result.fetched.present)} were there"
     options.show(
         output,
@@ -42,9 +52,10 @@ def command(manifest: Path, locked: bool, store: Path, output: str, events: Even
             "fetched": {"blobs": len(result.fetched.fetched), "bytes": result.fetched.bytes},
             "seconds": round(result.seconds, 2),
             "store": str(store),
+            **({"export": export_document(exported)} if exported else {}),
         },
         f"{lock_text(result.locked)}\n"
         f"{result.bundle.name} is built: {format_size(result.bytes)} in {format_duration(result.seconds)} ({fetched})\n"
         f"  root {result.bundle.root.digest}\n"
-        f"  store {store}",
+        f"  store {store}" + (f"\n{export_text(exported)}" if exported else ""),
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bundler.operations.export import ExportResult
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]
     """`4GiB`, in bytes."""
 
     name = "size"
@@ -33,7 +33,7 @@ class Size(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]
     """`3`, `3-5` or `3-`: numbers of volumes."""
 
     name = "numbers"

@@ -18,8 +18,9 @@ def member_header(path: str, size: int, mode: int) -> bytes:
     info = tarfile.TarInfo(path)
     info.size = size
     info.mode = mode
-    kind = tarfile.USTAR_FORMAT if size < _USTAR_LIMIT else tarfile.GNU_FORMAT
-    return info.tobuf(kind, "ascii", "strict")
+    if size < _USTAR_LIMIT:
+        return info.tobuf(tarfile.USTAR_FORMAT, "ascii", "strict")
+    return info.tobuf(tarfile.GNU_FORMAT, "ascii", "strict")
 
 
 def padding(size: int) -> int:

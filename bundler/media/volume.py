@@ -80,7 +80,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     with open(handle, "rb", buffering=0) as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(0, "it is not a regular file")
-        yield file  # type: ignore[misc]
+        yield file
 
 
 def open_volume(path: Path) -> Volume:

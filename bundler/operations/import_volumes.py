@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bundler.core.digest import Digest
@@ -217,7 +218,7 @@ class _Bundle:
                 continue
             label = self._labels[piece.digest]
             if not piece.is_part:
-                arrival.take_blob(self._store, volume, piece, lambda n, at=label: events.emit(BytesMoved(STEP, at, n)))
+                arrival.take_blob(self._store, volume, piece, partial(_tell, events, label))
                 continue
             assembly = Assembly(self._store, piece.digest, piece.whole)
             for count in assembly.take(volume, piece):
@@ -267,3 +268,7 @@ def _check_room(store: Store, bundles: Collection[_Bundle]) -> None:
     free = store.free_files()
     if free is not None and files > free:
         raise StoreTooSmall(store, "inodes", f"{files} files", str(free))
+
+
+def _tell(events: Events, label: str, count: int) -> None:
+    events.emit(BytesMoved(STEP, label, count))

@@ -195,7 +195,7 @@ def test_a_flipped_bit_anywhere_is_found_and_only_that_volume_is_copied_again(
 
 
 def test_volumes_of_two_bundles_in_one_heap_are_told_apart(
-    source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
+    bundle: BundleEntry, media: list[Path], tmp_path: Path
 ) -> None:
     other = Store.create(tmp_path / "other")
     second = make_bundle(other, [300_000], name="else:2", seed=1)
@@ -237,7 +237,7 @@ def test_a_damaged_blob_stops_the_export_by_name_before_its_volume_is_named(
     data = bytearray(victim.read_bytes())
     data[650_000] ^= 1
     victim.write_bytes(data)
-    with pytest.raises(BlobDamaged, match="part-00000.safetensors"):
+    with pytest.raises(BlobDamaged, match="part-00000"):
         written(source, bundle, tmp_path / "media", size=None)
     assert [path.name for path in (tmp_path / "media").iterdir() if path.suffix == ".tar"] == []
 
