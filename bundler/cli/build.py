@@ -32,9 +32,9 @@ def command(
     bundle build manifests/demo.yaml --locked          # in CI: nothing may have moved
     bundle build manifests/demo.yaml --store /data/bundles
     """
-    from bundler.manifest.loader import load
     from bundler.cli.export import document as export_document
     from bundler.cli.export import text as export_text
+    from bundler.manifest.loader import load
     from bundler.operations.build import build
     from bundler.operations.export import export
     from bundler.store.layout import Store
