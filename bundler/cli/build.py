@@ -21,6 +21,9 @@ from bundler.manifest.settings import Settings
 @click.option("--locked", is_flag=True, help="Fail, naming what moved, where the lock would change.")
 @click.option("--dry-run", is_flag=True, help="Resolve, and say what would be fetched, and whether it fits.")
 @click.option("--rate", type=options.SIZE, help="With --dry-run: bytes a second, to say how long it takes.")
+@click.option(
+    "--export", "destinations", multiple=True, type=click.Path(path_type=Path), help="Then write volumes here."
+)
 @options.store
 @options.network
 @options.output
@@ -30,6 +33,7 @@ def command(
     locked: bool,
     dry_run: bool,
     rate: int | None,
+    destinations: tuple[Path, ...],
     store: Path,
     settings: Settings,
     output: str,
@@ -44,18 +48,24 @@ def command(
     bundle build manifests/demo.yaml --dry-run --rate 12MB
     bundle build manifests/demo.yaml --mirror docker.io=docker.1ms.run
     """
+    from bundler.cli.export import document as export_document
+    from bundler.cli.export import text as export_text
     from bundler.manifest.loader import load
     from bundler.operations.build import build, rehearse_build
+    from bundler.operations.export import export
     from bundler.store.layout import Store
 
     if rate and not dry_run:
         raise click.UsageError("--rate goes with --dry-run")
+    if destinations and dry_run:
+        raise click.UsageError("--export and --dry-run exclude each other")
     wanted, opened = load(manifest), Store.create(store)
     if dry_run:
         rehearsed = rehearse_build(wanted, manifest, opened, events, locked=locked, settings=settings)
         options.show(output, dry_document(rehearsed, opened, rate), dry_text(rehearsed, opened, rate))
         return
     result = build(wanted, manifest, opened, events, locked=locked, settings=settings)
+    exported = export(opened, result.bundle, destinations, events) if destinations else None
     fetched = f"{len(result.fetched.fetched)} blobs fetched, {len(result.fetched.present)} were there"
     options.show(
         output,
@@ -67,9 +77,10 @@ def command(
             "linked": {"files": result.linked.files, "bytes": result.linked.bytes},
             "seconds": round(result.seconds, 2),
             "store": str(store),
+            **({"export": export_document(exported)} if exported else {}),
         },
         f"{lock_text(result.locked)}\n"
         f"{result.bundle.name} is built: {format_size(result.bytes)} in {format_duration(result.seconds)} ({fetched})\n"
         f"  root {result.bundle.root.digest}\n"
-        f"  store {store}",
+        f"  store {store}" + (f"\n{export_text(exported)}" if exported else ""),
     )

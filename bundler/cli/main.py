@@ -20,9 +20,11 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "On the machine with internet": {
         "lock": "Resolve a manifest to digests, and say what moved.",
+        "export": "Write a bundle to disks and sticks, as plain tars.",
         "schema": "Print the manifest's JSON schema.",
     },
     "On the node": {
+        "import": "Take volumes into a store, in any order.",
         "check": "Say whether this node can run a bundle.",
         "status": "Show what runs.",
         "logs": "Show what a job or a service says.",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler.core.descriptor import TITLE, Descriptor
-from bundler.core.durable import write_file
 from bundler.core.errors import IntegrityFailed
 from bundler.core.events import Events
 from bundler.core.media_types import BUNDLE, LOCK, OCI_INDEX, OCI_MANIFEST
@@ -25,6 +24,7 @@ from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.models import model_downloads
 from bundler.sources.oci_manifest import twin
 from bundler.sources.source import Download
+from bundler.store.contents import place_agent
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
 
@@ -164,10 +164,7 @@ def record(wanted: Lock, store: Store) -> BundleEntry:
     }
     root = replace(store.put(canonical(document), OCI_INDEX), artifact_type=BUNDLE).named(str(name))
     store.record((root, *named))
-    agent = store.root / "bundle"
-    content = store.read(wanted.agent.blob.digest)
-    if not agent.is_file() or agent.read_bytes() != content:
-        write_file(agent, content, mode=0o755)
+    place_agent(store, wanted.agent.blob.digest)
     return BundleEntry(name, root)
 
 

@@ -87,8 +87,8 @@ def push(
     """
     began = time.monotonic()
     with leasing(store, "push"):
-        members = _whole(store, bundle)
-        entries = _entries(store, bundle)
+        members = whole(store, bundle)
+        entries = entries_of(store, bundle)
         agent = read_lock(store, bundle).agent.blob.digest
         holdings = remote.survey()
         present = [member for member in members if holdings.has(member.blob)]
@@ -115,6 +115,7 @@ def push(
         verified=Tally(len(verified), _bytes(verified)),
         present=Tally(len(present), _bytes(present)),
         host_keys=remote.host_keys,
+        blobs=tuple(sorted(member.blob.digest for member in members)),
     )
     path = receipts.write(receipt, receipts_in)
     events.emit(StepEnded(STEP_SEND, f"{len(missing)} blobs sent, {len(present)} were there"))
@@ -122,7 +123,8 @@ def push(
     return PushResult(receipt.host, receipt.directory, sent, receipt.present, moved, seconds, path)
 
 
-def _whole(store: Store, bundle: BundleEntry) -> tuple[Member, ...]:
+def whole(store: Store, bundle: BundleEntry) -> tuple[Member, ...]:
+    """A bundle's blobs, all there. Raises BundleIncomplete."""
     members = closure(store, bundle.root)
     lacking = set(store.missing(member.blob for member in members))
     if lacking:
@@ -148,7 +150,7 @@ def _check_room(missing: Iterable[Member], holdings: Holdings, place: Place) -> 
         raise HostTooSmall(place, "inodes", f"{inodes} files", str(holdings.free_inodes))
 
 
-def _entries(store: Store, bundle: BundleEntry) -> tuple[Descriptor, ...]:
+def entries_of(store: Store, bundle: BundleEntry) -> tuple[Descriptor, ...]:
     """What the index lists of a bundle: its root, and its artifacts by their names.
 
     Raises BundleReplaced where a build has put another root in its place since it was looked up.

@@ -67,7 +67,17 @@ class Fallback:
     def open_part(self, blob: Descriptor, offset: int, end: int) -> Stream:
         """Begin to read a part of a blob, from the source that gives it. Raises NoRanges, Transient, NetworkFailed."""
         with self._lock:
-            source = self._sources[self._giving.get(blob.digest, 0)]
+            giving = self._giving.get(blob.digest)
+        *others, last = self._order(blob.digest) if giving is None else [giving]
+        for position in others:
+            try:
+                return self._part(position, blob, offset, end)
+            except NetworkFailed:
+                continue  # nothing has come from any of them yet: the next is as good
+        return self._part(last, blob, offset, end)
+
+    def _part(self, position: int, blob: Descriptor, offset: int, end: int) -> Stream:
+        source = self._sources[position]
         if not isinstance(source, InParts):
             raise NoRanges(source.name)
         return source.open_part(blob, offset, end)

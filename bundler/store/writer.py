@@ -17,8 +17,9 @@ from bundler.core.owner import Owner
 
 CHUNK = 1 << 20
 _PARTIAL = re.compile(
-    r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16}|agent|index|new|probe)\.(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)(?:\.\d+)?"
+    r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16}|agent|index|new|probe)\.(\w{0,8}-[\w-]{0,8}?-\d+-\d*)(?:\.\d+)?"
 )
+_KEY = re.compile(r"(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)")
 _writing: set[Path] = set()
 _writing_lock = threading.Lock()
 
@@ -163,6 +164,17 @@ def owner_of(path: Path) -> Owner | None:
     Those with words for names are the far end's of a push (transport/remote.sh).
     """
     match = _PARTIAL.fullmatch(path.name)
+    return _owner(match[1]) if match else None
+
+
+def gone(key: str) -> bool:
+    """Whether the process of this key (Owner.key) is certainly gone."""
+    owner = _owner(key)
+    return owner is not None and owner.dead
+
+
+def _owner(key: str) -> Owner | None:
+    match = _KEY.fullmatch(key)
     if not match:
         return None
     me = Owner.me()

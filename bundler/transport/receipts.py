@@ -30,7 +30,8 @@ class Receipt:
     """A bundle is on a host. `when` is UTC in ISO 8601, by this machine's clock.
 
     `verified` were hashed there in this push; `present` were there before it, whole by their length, each hashed
-    when it came. `host_keys` are the fingerprints that this machine knows the host by.
+    when it came. `host_keys` are the fingerprints that this machine knows the host by. `blobs` are all that the bundle
+    consists of, sorted: what an export since this receipt leaves out.
     """
 
     format: int
@@ -42,6 +43,7 @@ class Receipt:
     verified: Tally
     present: Tally
     host_keys: tuple[str, ...] = field(default=())
+    blobs: tuple[Digest, ...] = field(default=())
 
 
 def receipts_directory() -> Path:

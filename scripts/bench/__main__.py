@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bundler.cli.table import table
-from scripts.bench import fill, hub, push, startup, verify
+from scripts.bench import export, fill, hub, push, startup, verify
 from scripts.bench.measure import Figure
 from scripts.world.errors import WorldError
 from scripts.world.place import Place
@@ -34,6 +34,7 @@ def main() -> int:
 
 def _figures() -> Iterator[Figure]:
     yield from startup.figures()
+    yield from export.figures()
     with TemporaryDirectory(dir=Place.default().directory("bench")) as directory:
         yield from fill.figures(Path(directory))
     with TemporaryDirectory(dir=Place.default().directory("bench")) as directory:
