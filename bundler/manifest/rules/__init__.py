@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem
-from bundler.manifest.rules import datasets, names, serving, target, training
+from bundler.manifest.rules import datasets, images, names, serving, target, training
 from bundler.manifest.schema import Manifest
 
 RULES = (
     *names.RULES,
     *target.RULES,
+    *images.RULES,
     *training.RULES,
     *datasets.RULES,
     *serving.RULES,

@@ -1,0 +1,51 @@
+"""Versions that go together, as data: what a package holds its neighbours to. Each row carries its source.
+
+LF is LLaMA-Factory's setup.py and extras/misc.py at the version named. Nothing here was run on a GPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """Beside `package` at a version in `versions`, `neighbour` must be in `allowed` (both PEP 440 specifiers)."""
+
+    package: str
+    versions: str
+    neighbour: str
+    allowed: str
+    source: str
+
+
+BOUNDS: tuple[Bound, ...] = (
+    Bound("llamafactory", "==0.9.2", "transformers", "<=4.49", "LF 0.9.2"),
+    Bound("llamafactory", "==0.9.2", "peft", "<=0.12", "LF 0.9.2"),
+    Bound("llamafactory", "==0.9.2", "trl", "<=0.9.6", "LF 0.9.2"),
+    Bound("llamafactory", "==0.9.2", "accelerate", "<=1.2.1", "LF 0.9.2"),
+    Bound("llamafactory", "==0.9.2", "vllm", "<=0.7.3", "LF 0.9.2"),
+    Bound("llamafactory", "==0.9.3", "transformers", ">=4.45,<=4.52.4", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "peft", ">=0.14,<=0.15.2", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "trl", ">=0.8.6,<=0.9.6", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "accelerate", ">=0.34,<=1.7.0", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "datasets", "<=3.6.0", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "numpy", "<2", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "pydantic", "<=2.10.6", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "deepspeed", "<=0.16.9", "LF 0.9.3, which checks it when it starts"),
+    Bound("llamafactory", "==0.9.3", "pyarrow", "<22", "pyarrow 26 refuses numpy 1, which LF 0.9.3 needs"),
+    Bound("llamafactory", "==0.9.3", "vllm", "<=0.8.6", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.4", "transformers", ">=4.51,<=4.57.1", "LF 0.9.4"),
+    Bound("llamafactory", "==0.9.4", "vllm", "<=0.11.0", "LF 0.9.4"),
+    Bound("llamafactory", "==0.9.5", "transformers", ">=4.55,<=5.6", "LF 0.9.5"),
+    Bound("llamafactory", "==0.9.5", "vllm", ">=0.10", "LF 0.9.5 wants transformers 4.55, vLLM 0.9 less than 4.54"),
+    Bound("vllm", ">=0.9,<0.10", "transformers", "<4.54", "vLLM 0.9's releases; gpustack#2665"),
+    Bound("vllm", "==0.7.3", "torch", "==2.5.1", "the wheel's METADATA"),
+    Bound("vllm", ">=0.8.4,<=0.8.5.post1", "torch", "==2.6.0", "the wheels' METADATA"),
+    Bound("vllm", ">=0.9.0,<=0.9.2", "torch", "==2.7.0", "the wheels' METADATA"),
+    Bound("sglang", ">=0.4.6.post1,<=0.4.6.post5", "torch", "==2.6.0", "the wheels' METADATA"),
+    Bound("sglang", ">=0.4.6.post1,<=0.4.6.post5", "transformers", "==4.51.1", "the wheels' METADATA"),
+)
+
+APART: tuple[tuple[str, str, str], ...] = (("vllm", "sglang", "they pin different versions of xgrammar"),)
+"""Packages that no image holds both of, and why (the wheels' METADATA)."""

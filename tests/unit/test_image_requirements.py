@@ -1,0 +1,40 @@
+"""Versions that pip installs together and that then fail behind the gap."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from manifest_cases import changed, findings, write
+
+from bundler.manifest.loader import load
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        (["llamafactory==0.9.3", "transformers==4.57.0"], "requirements.in:2), expected transformers>=4.45,<=4.52.4"),
+        (["llamafactory==0.9.3", "transformers>=4.51"], "transformers without a version"),
+        (["llamafactory==0.9.3", "numpy==2.1.0"], "expected numpy<2"),
+        (["llamafactory==0.9.3", "deepspeed==0.17.0"], "deepspeed<=0.16.9"),
+        (["llamafactory==0.9.3", "pyarrow==26.0.1"], "pyarrow<22"),
+        (["vllm==0.8.5.post1", "torch==2.7.0"], "torch==2.6.0"),
+        (["vllm==0.9.2", "transformers==4.55.0"], "transformers<4.54"),
+        (["sglang==0.4.6.post5", "transformers==4.51.3"], "transformers==4.51.1"),
+        (["vllm==0.8.5", "sglang==0.4.6.post1"], "an image for each"),
+    ],
+)
+def test_an_image_of_versions_that_fail_together_is_refused(tmp_path: Path, lines: list[str], words: str) -> None:
+    path = write(tmp_path, changed({}))
+    (tmp_path / "cuda12.6-torch2.6" / "requirements.in").write_text("\n".join(lines))
+    (one,) = findings(path)
+    assert one.path == "images.train.dockerfile"
+    assert words in str(one)
+
+
+def test_requirements_that_go_together_are_taken(tmp_path: Path) -> None:
+    path = write(tmp_path, changed({}))
+    (tmp_path / "cuda12.6-torch2.6" / "requirements.txt").write_text(
+        "# pinned\nllamafactory==0.9.3 \\\n    --hash=sha256:00\ntransformers==4.51.3 \\\n    --hash=sha256:00\n"
+    )
+    load(path)
