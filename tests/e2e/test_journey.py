@@ -13,7 +13,7 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -154,14 +154,35 @@ def test_06_a_second_push_sends_nothing(journey: Journey) -> None:
     assert journey.online(*journey.push, "-o", "json").json["sent"] == {"blobs": 0, "bytes": 0}
 
 
-def test_07_the_node_has_no_route_out(journey: Journey, registry: Registry) -> None:
+def test_07_by_tarballs_the_same_bundle_arrives_and_needs_nothing_installed(journey: Journey) -> None:
+    media = journey.host.parent / "media"
+    shutil.rmtree(media, ignore_errors=True)
+    media.mkdir()
+    written = journey.online(
+        "export", "demo", media, "--volume-size", "400MB", "--store", journey.builder.root, "-o", "json"
+    ).json
+    volumes = sorted(path.name for path in media.glob("*.tar"))
+    assert len(volumes) > 2
+    assert written["root"] == str(journey.builder.find("demo").root.digest)
+    checked = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=media, check=False)
+    assert checked.returncode == 0
+    subprocess.run(["tar", "-xf", volumes[0], "bundle"], cwd=media, check=True)
+    agent = replace(journey.behind, program=("/usr/bin/python3", "-S", str(media / "bundle")))
+    taken = media / "store"
+    agent("import", *(media / name for name in reversed(volumes)), "--store", taken)
+    assert Store.open(taken).find("demo").root == journey.builder.find("demo").root
+    agent("verify", "demo", "--store", taken)
+    shutil.rmtree(media)
+
+
+def test_08_the_node_has_no_route_out(journey: Journey, registry: Registry) -> None:
     assert journey.node.run("ip", "route", "show", "table", "all", check=False).stdout.count("default") == 0
     assert [line.split()[1] for line in journey.node.run("ip", "-o", "link").stdout.splitlines()] == ["lo:", "docker0:"]
     pulled = journey.node.engine.docker("pull", f"{registry.address}/base-py311:bookworm", check=False)
     assert pulled.returncode != 0
 
 
-def test_08_a_taken_port_is_refused_before_any_work(journey: Journey) -> None:
+def test_09_a_taken_port_is_refused_before_any_work(journey: Journey) -> None:
     code = "import socket,sys;s=socket.create_server(('127.0.0.1',8000));print('on',flush=True);sys.stdin.read()"
     holder = subprocess.Popen(
         journey.node.argv("/usr/bin/python3", "-c", code), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -178,7 +199,7 @@ def test_08_a_taken_port_is_refused_before_any_work(journey: Journey) -> None:
     assert journey.node.engine.docker("ps", "-aq").stdout == ""
 
 
-def test_09_up_trains_merges_serves_and_answers(journey: Journey) -> None:
+def test_10_up_trains_merges_serves_and_answers(journey: Journey) -> None:
     up = journey.behind("up", "demo", "-o", "json").json
     assert up["answer"]["text"].strip() == ANSWER
     assert up["root"] == str(journey.builder.find("demo").root.digest)
@@ -186,7 +207,7 @@ def test_09_up_trains_merges_serves_and_answers(journey: Journey) -> None:
     assert sorted(up["loaded"]) == ["serve", "train"]
 
 
-def test_10_the_answer_came_from_the_merged_model(journey: Journey) -> None:
+def test_11_the_answer_came_from_the_merged_model(journey: Journey) -> None:
     """What vLLM has mounted is the merge's output, and its weights are not the base model's."""
     inspected = json.loads(journey.node.engine.docker("inspect", "bundle-demo--serve").stdout)[0]
     merged = journey.release / "results" / "merge"
@@ -200,7 +221,7 @@ def test_10_the_answer_came_from_the_merged_model(journey: Journey) -> None:
     assert not set(base.values()) & set(tuned.values())
 
 
-def test_11_the_base_model_is_mounted_from_the_stores_own_blobs(journey: Journey) -> None:
+def test_12_the_base_model_is_mounted_from_the_stores_own_blobs(journey: Journey) -> None:
     for path in (journey.release / "models" / "base").iterdir():
         assert path.samefile(Store(journey.host).path(Digest.of_file(path)))
 
@@ -232,7 +253,7 @@ def outside(journey: Journey) -> Iterator[str]:
         ip("netns", "delete", name)
 
 
-def test_12_no_container_gets_a_network_out_even_where_the_node_has_one(journey: Journey, outside: str) -> None:
+def test_13_no_container_gets_a_network_out_even_where_the_node_has_one(journey: Journey, outside: str) -> None:
     code = (
         f"import socket\ns=socket.socket();s.settimeout(3)\n"
         f"try: s.connect(({outside!r}, 9)); print('out')\nexcept OSError: print('shut')"
@@ -243,7 +264,7 @@ def test_12_no_container_gets_a_network_out_even_where_the_node_has_one(journey:
         assert inside == "shut", name
 
 
-def test_13_containers_can_not_change_the_model_or_gain_rights(journey: Journey) -> None:
+def test_14_containers_can_not_change_the_model_or_gain_rights(journey: Journey) -> None:
     found = json.loads(journey.node.engine.docker("inspect", "bundle-demo--serve").stdout)[0]
     host = found["HostConfig"]
     assert host["ReadonlyRootfs"] is True
@@ -253,7 +274,7 @@ def test_13_containers_can_not_change_the_model_or_gain_rights(journey: Journey)
     assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_14_up_again_changes_nothing_and_says_so(journey: Journey) -> None:
+def test_15_up_again_changes_nothing_and_says_so(journey: Journey) -> None:
     before = _containers(journey)
     again = journey.behind("up", "demo")
     assert "was up already: nothing changed" in again.out
@@ -269,14 +290,14 @@ def _containers(journey: Journey) -> list[str]:
     )
 
 
-def test_15_status_and_logs_show_what_happened(journey: Journey) -> None:
+def test_16_status_and_logs_show_what_happened(journey: Journey) -> None:
     status = journey.behind("status", "-o", "json").json["releases"][0]
     assert {w["name"]: w["state"] for w in status["workloads"]} == {"train": "done", "merge": "done", "serve": "up"}
     assert "train_loss" in journey.behind("logs", "demo", "train").out
     assert "/health" in journey.behind("logs", "demo", "serve").out
 
 
-def test_16_a_container_that_was_killed_is_brought_back_without_training_again(journey: Journey) -> None:
+def test_17_a_container_that_was_killed_is_brought_back_without_training_again(journey: Journey) -> None:
     journey.node.engine.docker("rm", "-f", "bundle-demo--serve")
     up = journey.behind("up", "demo", "-o", "json").json
     assert [job["ran"] for job in up["jobs"]] == [False, False]
@@ -284,7 +305,7 @@ def test_16_a_container_that_was_killed_is_brought_back_without_training_again(j
     assert up["answer"]["text"].strip() == ANSWER
 
 
-def test_17_a_byte_flipped_in_any_blob_on_the_host_is_refused_by_name(journey: Journey) -> None:
+def test_18_a_byte_flipped_in_any_blob_on_the_host_is_refused_by_name(journey: Journey) -> None:
     there = Store(journey.host)
     entry = there.find("demo")
     kinds: dict[str, Path] = {}
@@ -320,7 +341,7 @@ class _flipped:
             file.write(bytes([byte ^ 1]))
 
 
-def test_18_a_changed_file_of_the_bundle_sends_only_itself(journey: Journey, pumps: Path) -> None:
+def test_19_a_changed_file_of_the_bundle_sends_only_itself(journey: Journey, pumps: Path) -> None:
     """An edited dataset: a new lock, the same images and model; push sends the file and the documents about it."""
     edited = journey.manifest.with_name("edited.json")
     records = json.loads(pumps.read_text())
@@ -338,7 +359,7 @@ def test_18_a_changed_file_of_the_bundle_sends_only_itself(journey: Journey, pum
     assert sent["bytes"] < edited.stat().st_size + documents + 8192
 
 
-def test_19_down_leaves_no_container_and_keeps_the_results(journey: Journey) -> None:
+def test_20_down_leaves_no_container_and_keeps_the_results(journey: Journey) -> None:
     journey.behind("down", "demo")
     assert journey.node.engine.docker("ps", "-aq").stdout == ""
     networks = journey.node.engine.docker("network", "ls", "--format", "{{.Name}}").stdout.split()

@@ -21,8 +21,8 @@ from bundler.manifest.mirrors import Mirrors
 from bundler.sources import mirrored, ranges
 from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.http import Http, Timeouts
-from bundler.sources.huggingface import Hub as HubAddress
-from bundler.sources.huggingface import HubFiles
+from bundler.sources.hub import HubFiles
+from bundler.sources.huggingface import HuggingFace
 from bundler.sources.ranges import Ranges, part_size
 from bundler.sources.registry import Registry as RegistrySource
 from bundler.sources.retry import Retries, RetryPolicy
@@ -200,7 +200,7 @@ def test_a_hub_that_redirects_to_storage_sends_parts_of_it(empty_hub: Hub, tmp_p
     directory = tmp_path / "hub" / "acme" / "tiny"
     directory.mkdir(parents=True)
     (directory / "model.safetensors").write_bytes(CONTENT)
-    hub, commit = HubAddress(empty_hub.endpoint, None), empty_hub.commit("acme/tiny")
+    hub, commit = HuggingFace(empty_hub.endpoint), empty_hub.commit("acme/tiny")
     source = HubFiles(hub, "acme/tiny", commit, {BLOB.digest: "model.safetensors"}, Http())
     store = Store.create(tmp_path / "store")
     fetch([Download(BLOB, "weights", source)], store, Silence())
