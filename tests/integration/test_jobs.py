@@ -29,6 +29,7 @@ SERVER = ("python3", "-m", "http.server", "18080", "--directory", "/tmp")
 @pytest.fixture(scope="session")
 def loaded(node: Node, base_image: str, online_engine: Engine) -> str:
     """The base image, in the node's engine."""
+    online_engine.docker("pull", "-q", base_image)  # the registry may have kept it from an engine that is no more
     with subprocess.Popen(["docker", "-H", online_engine.host, "save", base_image], stdout=subprocess.PIPE) as save:
         subprocess.run(["docker", "-H", node.engine.host, "load", "-q"], stdin=save.stdout, check=True)
     return base_image

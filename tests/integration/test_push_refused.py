@@ -20,7 +20,7 @@ from bundler.transport.remote_errors import RemoteNoSpace, RemoteRefused
 from scripts.world import ports
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
-from tests.far_host import FarHost, Recorder, assert_sound, partials
+from tests.far_host import FarHost, Recorder, assert_sound, eventually, partials, writers_gone
 
 MEGABYTE = 1_000_000
 
@@ -189,6 +189,7 @@ def test_a_host_that_fills_up_meanwhile_is_told_and_what_arrived_is_kept(
     assert error.value.what == f"no space left on intranet in {small}/far"
     assert "No space left on device" in (error.value.because or "")
     assert_sound(small / "far")
+    eventually(lambda: writers_gone(small / "far"), "the far end ends")
     filler.unlink()
     kept = sum(partials(small / "far").values())
     assert kept > MEGABYTE
