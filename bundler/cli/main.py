@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -84,6 +85,9 @@ def main() -> None:
     """The entry point of `bundle`, of `python -m bundler`, and of the agent."""
     # What a container or another user is to read must not depend on this user's umask; secrets are never written.
     os.umask(0o022)
+    for stream in (sys.stdout, sys.stderr):  # what can't be said in this locale is escaped, and fails nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = cli.main(standalone_mode=False)

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -57,15 +58,16 @@ def coloured(stream: IO[str]) -> bool:
 
 def write_log(trace: str) -> Path | None:
     """Keep what this run said, and a traceback, in the state directory. Returns the path, None if that fails."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
-    directory = state / "bundle" / "logs"
-    path = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{_session.verb}-{os.getpid()}.log"
     try:
+        state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state")
+        directory = state / "bundle" / "logs"
+        path = directory / f"{time.strftime('%Y%m%d-%H%M%S')}-{_session.verb}-{os.getpid()}.log"
         directory.mkdir(parents=True, exist_ok=True)
         for old in sorted(directory.glob("*.log"))[:-KEPT_LOGS]:
             old.unlink(missing_ok=True)
-        path.write_text("\n".join([" ".join(sys.argv), *_session.log, trace]))
-    except OSError:  # a log that can't be kept must not hide the error that it is about
+        text = "\n".join([" ".join(sys.argv), *_session.log, trace])
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")  # whatever the locale, and the arguments
+    except (OSError, RuntimeError):  # a log that can't be kept must not hide the error that it is about
         return None
     return path
 
@@ -82,4 +84,5 @@ class _Recorded:
 
         if not isinstance(event, BytesMoved):
             _session.log.append(f"{time.strftime('%H:%M:%S')} {event}")
-        self._inner.emit(event)
+        with suppress(OSError, ValueError):  # whoever read our stderr has gone: that is no fault of the data
+            self._inner.emit(event)

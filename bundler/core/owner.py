@@ -14,7 +14,7 @@ from typing import Any
 
 def _read(path: str) -> str:
     try:
-        return Path(path).read_text().strip()
+        return Path(path).read_bytes().decode(errors="replace").strip()  # a process may be named anything
     except OSError:
         return ""
 
@@ -44,7 +44,10 @@ class Owner:
     def parse(cls, document: dict[str, Any]) -> Owner:
         """Read what `to_json` wrote; missing members are empty, so that a strange owner counts as unknown."""
         host, machine, boot, start = (str(document.get(key, "")) for key in ("host", "machine", "boot", "start"))
-        return cls(host, machine, boot, int(document.get("pid") or 0), start, float(document.get("since") or 0.0))
+        pid, since = document.get("pid"), document.get("since")
+        if not isinstance(pid, int) or not isinstance(since, (int, float, type(None))):
+            return cls("", "", "", 0, "")
+        return cls(host, machine, boot, pid, start, float(since or 0.0))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

@@ -25,6 +25,10 @@ from bundler.workloads.container import ContainerSpec
 
 _CDI_GPU = "nvidia.com/gpu"
 """The kind that NVIDIA's CDI specifications give GPUs (nvidia-ctk cdi generate)."""
+_HELLO = 30
+"""Seconds in which an engine says that it is there; one that is wedged never does."""
+_WORK = 3600
+"""Seconds without a byte in its longest works: unpacking a large layer, saving an image."""
 _LOG = LogConfig(type="json-file", config={"max-size": "50m", "max-file": "3"})
 
 
@@ -89,6 +93,16 @@ def _explained(doing: str) -> Iterator[None]:
         raise EngineFailed(f"the docker SDK failed while {doing}", because=str(error)) from error
 
 
+def _require_ours(network: dict[str, Any], labels: dict[str, str], *, internal: bool) -> None:
+    """A network of this name that lets packets out, or is somebody else's, would undo what ours promises."""
+    if bool(network.get("Internal")) != internal or not labels.items() <= (network.get("Labels") or {}).items():
+        raise EngineFailed(
+            f"there is a network {network['Name']} on this engine that bundle did not make",
+            because=f"it is {'' if network.get('Internal') else 'not '}internal, or lacks the label {labels}",
+            hint=f"docker network inspect {network['Name']}   # rename or remove it, then run the same command again",
+        )
+
+
 def _root_cause(error: BaseException) -> str:
     """What the operating system said, below the layers of libraries that pass it on."""
     causes: list[object] = [error]
@@ -111,10 +125,11 @@ class DockerEngine:
     def connect(cls) -> DockerEngine:
         """The engine of DOCKER_HOST, or of this machine. Raises NoEngine."""
         try:
-            client = docker.from_env(timeout=3600)
+            client = docker.from_env(timeout=_HELLO)
             client.ping()
-        except (DockerException, RequestsConnectionError) as error:
+        except (DockerException, RequestException) as error:
             raise NoEngine(endpoint(), _root_cause(error)) from error
+        client.api.timeout = _WORK
         return cls(client)
 
     def info(self) -> EngineInfo:
@@ -180,8 +195,11 @@ class DockerEngine:
         """A bridge with this name: internal (no gateway), or one that only lets published ports in."""
         options = {} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"}
         with _explained(f"making the network {name}"):
-            if self._client.networks.list(names=[f"^{name}$"]):
-                return
+            # the filter takes a pattern, and a dot in a bundle's name stands for any letter there
+            for network in self._api.networks(names=[f"^{name}$"]):
+                if network["Name"] == name:
+                    _require_ours(network, labels, internal=internal)
+                    return
             self._api.create_network(
                 name, driver="bridge", internal=internal, options=options, labels=labels, check_duplicate=True
             )

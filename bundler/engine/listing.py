@@ -46,7 +46,11 @@ def endpoint() -> str:
 def containers(bundle: str | None = None) -> tuple[Listed, ...]:
     """The containers of one bundle (`name`), or of all, running or not. Raises NoEngine, EngineFailed."""
     label = f"{labels.BUNDLE}={bundle}" if bundle else labels.BUNDLE
-    listed = tuple(_read(found) for found in _ask(label))
+    try:
+        listed = tuple(_read(found) for found in _ask(label))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        said = f"its answer can't be read: {type(error).__name__}: {error}"
+        raise EngineFailed("the engine can't list containers", because=said) from error
     return tuple(sorted(listed, key=lambda container: container.name))
 
 
@@ -54,7 +58,7 @@ def _read(found: dict[str, Any]) -> Listed:
     stated: dict[str, str] = found["Labels"]
     return Listed(
         found["Id"],
-        found["Names"][0].lstrip("/"),
+        (found.get("Names") or [found["Id"][:12]])[0].lstrip("/"),  # none while it is being removed
         stated[labels.BUNDLE],
         stated.get(labels.WORKLOAD, ""),
         stated.get(labels.ROLE, ""),

@@ -202,6 +202,8 @@ class Lock:
         images = {image.name for image in self.images}
         sources = {f"models/{model.name}" for model in self.models}
         sources |= {f"datasets/{dataset.name}" for dataset in self.datasets}
+        if len({workload.name for workload in self.workloads}) < len(self.workloads):
+            raise MalformedJson("the lock", "two of its workloads have one name")
         for workload in self.workloads:
             needed = {mount.source for mount in workload.mounts}
             if not workload.command or workload.image not in images or not needed <= sources:

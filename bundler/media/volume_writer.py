@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shlex
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -32,7 +33,7 @@ class BlobDamaged(IntegrityFailed):
         super().__init__(
             f"{label} ({digest}) in {store.root} is damaged: {problem}",
             because="the bytes on this disk are not those that were built; the volume that it belongs to was not named",
-            hint=f"rm -f {store.path(digest)}   # then bundle build again, and the same export: it goes on",
+            hint=f"rm -f {shlex.quote(str(store.path(digest)))}   # then build and export again: it goes on",
         )
 
 

@@ -32,7 +32,8 @@ def _holder(port: int) -> str | None:
         with suppress(OSError):  # another user's process, or one that has just ended
             for handle in (entry / "fd").iterdir():
                 if os.readlink(handle) in inodes:
-                    return f"process {entry.name} ({(entry / 'comm').read_text().strip()}) holds it"
+                    called = (entry / "comm").read_bytes().decode(errors="replace").strip()  # cut at 15 bytes
+                    return f"process {entry.name} ({called}) holds it"
     return None
 
 

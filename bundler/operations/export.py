@@ -24,6 +24,7 @@ from bundler.operations.push import entries_of, whole
 from bundler.store.closure import Member
 from bundler.store.contents import read_lock
 from bundler.store.layout import LAYOUT, BundleEntry, Store, encode_index
+from bundler.store.leases import leasing
 from bundler.transport import receipts
 
 STEP = "export"
@@ -105,30 +106,31 @@ def export(
     Raises BundleIncomplete, MediaTooSmall, VolumeTooSmall, BlobDamaged, NoSpace.
     """
     began = time.monotonic()
-    members = whole(store, bundle)
-    loose, contents = _contents(store, bundle, members, since)
-    places = [_place(directory, bundle, create=not dry_run) for directory in destinations]
-    planned = plan(contents, places, volume_size, only)
-    written: list[WrittenVolume] = []
-    if not dry_run:
-        labels = {member.blob.digest: member.label for member in members}
-        events.emit(StepStarted(STEP, sum(p.size for v in planned.placed for p in v.volume.pieces if p.is_blob)))
-        reader = BlobReader(
-            store, lambda digest: labels[digest], lambda label, n: events.emit(BytesMoved(STEP, label, n))
-        )
-        for place in planned.placed:
-            volume = place.volume
-            kept = is_whole(volume, place.directory)
-            if kept:
-                digest = sums.read(place.directory)[volume.file_name]
-                for piece in volume.pieces:
-                    if piece.is_blob:
-                        events.emit(BytesMoved(STEP, labels[piece.digest], piece.size))
-            else:
-                digest = write_volume(volume, place.directory, reader, loose)
-            written.append(WrittenVolume(place.directory / volume.file_name, volume.bytes, digest, kept))
-        size = format_size(sum(volume.bytes for volume in written))
-        events.emit(StepEnded(STEP, f"{len(written)} volumes, {size}, {len(planned.left)} left to place"))
+    with leasing(store, "export"):
+        members = whole(store, bundle)
+        loose, contents = _contents(store, bundle, members, since)
+        places = [_place(directory, bundle, create=not dry_run) for directory in destinations]
+        planned = plan(contents, places, volume_size, only)
+        written: list[WrittenVolume] = []
+        if not dry_run:
+            labels = {member.blob.digest: member.label for member in members}
+            events.emit(StepStarted(STEP, sum(p.size for v in planned.placed for p in v.volume.pieces if p.is_blob)))
+            reader = BlobReader(
+                store, lambda digest: labels[digest], lambda label, n: events.emit(BytesMoved(STEP, label, n))
+            )
+            for place in planned.placed:
+                volume = place.volume
+                kept = is_whole(volume, place.directory)
+                if kept:
+                    digest = sums.read(place.directory)[volume.file_name]
+                    for piece in volume.pieces:
+                        if piece.is_blob:
+                            events.emit(BytesMoved(STEP, labels[piece.digest], piece.size))
+                else:
+                    digest = write_volume(volume, place.directory, reader, loose)
+                written.append(WrittenVolume(place.directory / volume.file_name, volume.bytes, digest, kept))
+            size = format_size(sum(volume.bytes for volume in written))
+            events.emit(StepEnded(STEP, f"{len(written)} volumes, {size}, {len(planned.left)} left to place"))
     root = since.root if since else None
     return ExportResult(bundle, root, planned, tuple(written), planned.left, time.monotonic() - began)
 

@@ -20,6 +20,7 @@ from bundler.media.volume import BadVolume, Volume, is_volume_name, open_volume,
 from bundler.store.closure import Member
 from bundler.store.contents import place_agent, read_lock
 from bundler.store.layout import BundleEntry, Store
+from bundler.store.leases import leasing
 from bundler.store.locking import holding
 
 STEP = "import"
@@ -110,7 +111,7 @@ def import_volumes(sources: Sequence[Path], directory: Path, events: Events) -> 
     began = time.monotonic()
     volumes, bad = _found(sources)
     store = Store.create(directory)
-    with holding(store.root / "import.lock", f"importing into {store.root}"):
+    with leasing(store, "import"), holding(store.root / "import.lock", f"importing into {store.root}"):
         bundles: dict[Digest, _Bundle] = {}
         for volume in volumes:
             try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from bundler.core.errors import UsageInvalid
 from bundler.engine.docker import DockerEngine
+from bundler.engine.errors import NoEngine
 from bundler.operations.release import Release
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -24,13 +26,19 @@ def logs(store: Store, bundle: BundleEntry, workload: str, *, tail: int | None, 
             hint=f"bundle logs {bundle.name} {names[0] if names else 'NAME'}",
         )
     release = Release.of(store, bundle)
-    engine = DockerEngine.connect()
-    found = release.find(release.placement.named(workload), engine)
+    kept = release.log(workload)
+    try:
+        engine = DockerEngine.connect()
+        found = release.find(release.placement.named(workload), engine)
+    except NoEngine:
+        if not kept.is_file():
+            raise
+        found = None  # when the engine is down, what a job said last is what is wanted
     if found:
         yield from engine.logs(found.id, tail=tail, follow=follow)
-    elif release.log(workload).is_file():
-        lines = release.log(workload).read_bytes().splitlines(keepends=True)
-        yield from lines[-tail:] if tail else lines
+    elif kept.is_file():
+        with kept.open("rb") as file:
+            yield from deque(file, maxlen=tail) if tail else file
     else:
         raise NoLog(
             f"{workload} of {bundle.name} has no log",

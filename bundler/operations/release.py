@@ -9,6 +9,7 @@ STORE/releases/NAME/
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Release:
     @classmethod
     def of(cls, store: Store, bundle: BundleEntry) -> Release:
         """The release of this bundle, up or not, on the same file system as the store, so that links work."""
-        return cls(store.root / RELEASES / bundle.name.name, bundle.name, bundle.root.digest)
+        return cls(store.root.resolve() / RELEASES / bundle.name.name, bundle.name, bundle.root.digest)
 
     @property
     def placement(self) -> Placement:
@@ -145,8 +146,8 @@ class Release:
         place = self.results(job)
         with explained(place):
             for path in (place, *place.rglob("*")):
-                if path.is_symlink():
-                    continue
+                if not stat.S_ISREG(mode := path.lstat().st_mode) and not stat.S_ISDIR(mode):
+                    continue  # a link, or a pipe or a socket that the job left, whose opening would wait for ever
                 if path != place:
                     path.chmod(path.stat().st_mode | (0o555 if path.is_dir() else 0o444))
                 sync(path)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bundler.core.digest import Digest
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_duration
-from bundler.engine.docker import DockerEngine
+from bundler.engine.docker import ContainerState, DockerEngine
 from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Workload
 from bundler.operations.jobs import LAST_LINES, WorkloadFailed
@@ -119,14 +119,15 @@ def _require_running(workload: Workload, release: Release, engine: DockerEngine)
     for kind, name in zip(("service", "proxy of the service"), _names(workload, release), strict=True):
         state = engine.find(name)
         if state is None or not state.running:
-            exit_code, last = _autopsy(state.id if state else None, engine)
+            exit_code, last = _autopsy(state, engine)
             raise WorkloadFailed(kind, workload.name, release.name.name, exit_code, last)
 
 
-def _autopsy(identity: str | None, engine: DockerEngine) -> tuple[int, tuple[str, ...]]:
-    if identity is None:
+def _autopsy(state: ContainerState | None, engine: DockerEngine) -> tuple[int, tuple[str, ...]]:
+    """How it ended. Not waited for: the engine may be starting it again."""
+    if state is None:
         return 1, ("(its container is gone)",)
-    return engine.wait(identity), engine.last_words(identity, LAST_LINES)
+    return state.exit_code, engine.last_words(state.id, LAST_LINES)
 
 
 def answers(workload: Workload) -> bool:

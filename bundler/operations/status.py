@@ -36,7 +36,7 @@ Containers = dict[tuple[str, str], Listed]
 
 def status(store: Path) -> tuple[ReleaseStatus, ...]:
     """The releases of the store in this directory. Raises NoEngine where there is something to ask an engine."""
-    directories = sorted(path.absolute() for path in (store / RELEASES).glob("*/"))
+    directories = sorted(path for path in (store.resolve() / RELEASES).glob("*") if path.is_dir())
     records = [(directory, record) for directory in directories if (record := read_release(directory))]
     if not records:
         return ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -26,7 +27,7 @@ class BundleDamaged(IntegrityFailed):
     def __init__(self, bundles: Sequence[BundleEntry], store: Store, result: Verification) -> None:
         bad = result.bad
         names = ", ".join(str(bundle.name) for bundle in bundles)
-        files = " ".join(str(store.path(blob.member.blob.digest)) for blob in bad)
+        files = shlex.join(str(store.path(blob.member.blob.digest)) for blob in bad)
         super().__init__(
             f"{len(bad)} of the {result.blobs} blobs of {names} in {store.root} are damaged:\n  "
             + "\n  ".join(map(str, bad)),
@@ -59,6 +60,7 @@ def verify_all(store: Store, bundles: Sequence[BundleEntry], events: Events) -> 
     with leasing(store, "verify"):
         members: dict[Digest, Member] = {}
         for bundle in bundles:
+            _require_vouched(store, bundle)
             for member in closure(store, bundle.root):
                 label = member.label if len(bundles) == 1 else f"{bundle.name}: {member.label}"
                 members.setdefault(member.blob.digest, replace(member, label=label))
@@ -66,6 +68,18 @@ def verify_all(store: Store, bundles: Sequence[BundleEntry], events: Events) -> 
     if result.bad:
         raise BundleDamaged(bundles, store, result)
     return result
+
+
+def _require_vouched(store: Store, bundle: BundleEntry) -> None:
+    """What the lock names is what runs: all of it must be below the root, or it would be used without being read."""
+    below = {member.blob.digest for member in closure(store, bundle.root)}
+    astray = [blob for blob in read_lock(store, bundle).blobs() if blob.digest not in below]
+    if astray:
+        raise IntegrityFailed(
+            f"{bundle.name} contradicts itself: its lock names {len(astray)} blobs that its root does not list",
+            because=f"the first is {astray[0].digest}; no build makes such a bundle",
+            hint="have it built and pushed again, and ask where this one came from",
+        )
 
 
 def check_agent(store: Store) -> None:

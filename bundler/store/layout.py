@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,7 +93,9 @@ class Store:
             store.blobs.mkdir(parents=True, exist_ok=True)
             store.partial.mkdir(exist_ok=True)
         if not (root / "index.json").exists():
-            store._write_index(())
+            with holding(root / "index.lock", f"the index of {root}"):
+                if not (root / "index.json").exists():  # another may have been first, and have listed a bundle since
+                    store._write_index(())
         if not (root / "oci-layout").exists():
             write_file(root / "oci-layout", LAYOUT)
         return store
@@ -134,7 +137,7 @@ class Store:
             raise IntegrityFailed(
                 f"blob {digest} in {self.root} is not what its name says",
                 because="the bytes on this disk changed after they were written, or it is too long to be metadata",
-                hint=f"rm {path}   # then run bundle build or bundle push again: only this blob is sent",
+                hint=f"rm {shlex.quote(str(path))}   # then bundle build or push again: only this blob is sent",
             )
         return raw
 

@@ -12,6 +12,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -54,7 +55,7 @@ class StoreInUse(LockedByAnother):
     """Others add blobs to the store, or need those that are there."""
 
     def __init__(self, store: Store, leases: tuple[Lease, ...]) -> None:
-        files = " ".join(str(lease.path) for lease in leases)
+        files = shlex.join(str(lease.path) for lease in leases)
         super().__init__(
             f"{store.root} is in use:\n  " + "\n  ".join(map(str, leases)),
             because="blobs that they need may not be listed in the index yet, so nothing was deleted",

@@ -62,6 +62,10 @@ def _link(blob: Path, target: Path) -> None:
 
 def _remove_others(directory: Path, wanted: Iterable[str]) -> None:
     keep = {directory / path for path in wanted}
-    for found in directory.rglob("*"):
-        if not found.is_dir() and found not in keep:
-            found.unlink()
+    parents = {parent for path in keep for parent in path.parents}
+    for found in sorted(directory.rglob("*"), reverse=True):  # what is in a directory before the directory itself
+        if found.is_symlink() or not found.is_dir():
+            if found not in keep:
+                found.unlink()
+        elif found not in parents:
+            found.rmdir()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ class Held(LockedByAnother):
         super().__init__(
             f"{what} is in use by {owner}",
             because=f"its lock is {path}",
-            hint=f"wait for it to end; if you know that it is gone: rm {path}",
+            hint=f"wait for it to end; if you know that it is gone: rm {shlex.quote(str(path))}",
         )
 
 

@@ -57,7 +57,7 @@ class BlobWriter:
         try:
             with explained(self._path):
                 _adopt(self._path, self._digest)
-                self._file = open(self._path, "a+b", buffering=0)
+                self._file = open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
                 self._rehash()
         except BaseException:
             _release(self._path)
@@ -84,8 +84,10 @@ class BlobWriter:
             raise self._wrong(f"more than the expected {self._size} bytes came")
         with explained(self._path):
             view = memoryview(chunk)
-            while view:
-                view = view[self._file.write(view) :]
+            at = self.offset
+            while view:  # at its own place: should another process write to this file too, it writes the same there
+                written = os.pwrite(self._file.fileno(), view, at)
+                view, at = view[written:], at + written
         self._hash.update(chunk)
         self.offset += len(chunk)
 
@@ -96,6 +98,9 @@ class BlobWriter:
         if self._hash.hexdigest() != self._digest.hex:
             raise self._wrong(f"their digest is sha256:{self._hash.hexdigest()}")
         with explained(self._final):
+            length = os.fstat(self._file.fileno()).st_size
+            if length != self._size:
+                raise self._wrong(f"the file has {length} bytes: another process wrote to it")
             publish(self._path, self._final, mode=0o444)
 
     def _wrong(self, problem: str) -> WrongBytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bundler.core.errors import BundlerError
 from bundler.core.owner import Owner
-from bundler.core.strict_json import parse_object
+from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.transport import openssh
 from bundler.transport.destination import Destination
 from bundler.transport.far_end import launcher, program
@@ -105,9 +105,7 @@ class Connector:
             return ConnectionLost(self.destination, "a process of the far end was killed")
         if word == "held":
             lock, _, holder = rest.partition(" ")
-            return RemoteLocked(
-                self.place, lock, str(Owner.parse(parse_object(holder.encode(), f"{self.place}/{lock}")))
-            )
+            return RemoteLocked(self.place, lock, str(_owner(holder)))
         if word == "lacks":
             return LacksTools(self.place, rest)
         if word == "full":
@@ -170,6 +168,14 @@ class Connector:
         if not broken.greeted:
             return NoShell(self.destination, broken.said)
         return ConnectionLost(self.destination, broken.said or f"the far end ended (exit status {broken.status})")
+
+
+def _owner(text: str) -> Owner:
+    """Who a lock's text names; an unknown process where it was given back, or damaged, before it was read."""
+    try:
+        return Owner.parse(parse_object(text.encode(errors="replace"), "a lock"))
+    except MalformedJson:
+        return Owner.parse({})
 
 
 def _offered(resolved: Resolved) -> tuple[str, ...]:

@@ -114,6 +114,8 @@ class OpenSshStore:
         for _ in range(_SWAPS):
             session.request("index")
             before, _, length = self._expect(session, "index")[1].partition(" ")
+            if not (length.isascii() and length.isdigit()):
+                raise self._connector.refusal("index", f"{before} {length}")
             raw = session.read(min(int(length), LIMIT + 1))
             after = encode_index(merged(decode_index(raw, f"{self.place}/index.json"), entries))
             if after == raw:

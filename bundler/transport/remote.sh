@@ -292,7 +292,9 @@ owner() {
 
 # The lock of bundler/store/locking.py: a file that says who holds it, whole when it appears.
 lock() {
-    owner >"index.lock.$me"
+    # a lock that does not say whose it is would be held for ever
+    said=$({ owner >"index.lock.$me" && sync "index.lock.$me"; } 2>&1) ||
+        { trouble $? index.lock "$said"; rm -f "index.lock.$me"; return 2; }
     tries=$((lock_seconds * 10))
     until ln "index.lock.$me" index.lock 2>/dev/null; do
         tries=$((tries - 1))
@@ -337,7 +339,7 @@ show_index() {
 
 # Puts the new index, which lies in partial/, in the place of the one that it was made from, and of no other.
 swap() {
-    lock || { say "held index.lock $(cat index.lock)"; return 1; }
+    lock || { [ $? -eq 2 ] || say "held index.lock $(cat index.lock)"; return 1; }
     sum index.json
     if [ "$sum" != "$1" ]; then
         said=changed

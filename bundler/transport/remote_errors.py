@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from bundler.core.errors import BundlerError, CheckRefused, IntegrityFailed, LockedByAnother, NoSpace
@@ -76,7 +77,7 @@ class SourceDamaged(IntegrityFailed):
         super().__init__(
             f"{member.label} is damaged in {source.root}: {problem}",
             because=f"the bytes of {path} changed after they were written; the host refused them",
-            hint=f"rm -f {path}   # then bundle build or push to this store again: only this blob is fetched",
+            hint=f"rm -f {shlex.quote(str(path))}   # then build or push to this store again: only this is sent",
         )
 
 

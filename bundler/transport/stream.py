@@ -141,7 +141,7 @@ class Stream:
     def _hear(self, session: Session, answer: str) -> None:
         word, _, rest = answer.partition(" ")
         hex_, _, detail = rest.partition(" ")
-        if word == "at" and detail.isdigit():
+        if word == "at" and detail.isascii() and detail.isdigit():
             self._offsets[hex_] = int(detail)
             if int(detail) > self._furthest.get(hex_, 0):  # a long blob over a bad line comes piece by piece
                 self._furthest[hex_] = int(detail)

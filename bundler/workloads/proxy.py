@@ -19,10 +19,9 @@ async def copy(reader, writer):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+        writer.write_eof()
     except OSError:
         pass
-    finally:
-        writer.close()
 
 async def serve(reader, writer):
     try:
@@ -30,7 +29,11 @@ async def serve(reader, writer):
     except OSError:
         writer.close()
         return
-    await asyncio.gather(copy(reader, upstream[1]), copy(upstream[0], writer))
+    try:
+        await asyncio.gather(copy(reader, upstream[1]), copy(upstream[0], writer))
+    finally:
+        upstream[1].close()
+        writer.close()
 
 async def main():
     server = await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2]))
