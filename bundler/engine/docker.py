@@ -184,6 +184,36 @@ class DockerEngine:
         with _explained(f"removing the name {reference}"):
             self._api.remove_image(reference, noprune=True)
 
+    def reaches(self, reference: str) -> bool:
+        """Whether the engine can read this image's manifest from the registry that its reference names."""
+        try:
+            with _explained(f"asking the registry for {reference}"):
+                self._client.images.get_registry_data(reference)
+        except NoEngine:
+            raise
+        except EngineFailed:
+            return False
+        return True
+
+    def output(self, image: str, command: tuple[str, ...]) -> bytes | None:
+        """What a program of an image prints, in a container without a network; None where it fails or is not there."""
+        host = self._api.create_host_config(network_mode="none", cap_drop=["ALL"], log_config=_LOG)
+        with _explained(f"looking into {image}"):
+            made = self._api.create_container(
+                image, entrypoint=[command[0]], command=list(command[1:]), host_config=host
+            )
+            try:
+                self._api.start(made["Id"])
+                ended = int(self._api.wait(made["Id"])["StatusCode"])
+                printed = self._api.logs(made["Id"], stdout=True, stderr=False)
+                return None if ended else printed
+            except APIError as error:
+                if error.status_code is not None and error.status_code < 500:  # no such program
+                    return None
+                raise
+            finally:
+                self._api.remove_container(made["Id"], force=True)
+
     def save(self, image: str) -> Iterator[bytes]:
         """The image as the tar stream of `docker save`."""
         with _explained(f"saving {image}"):

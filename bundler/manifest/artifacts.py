@@ -46,6 +46,10 @@ class DockerfileImage(Section):
 
     dockerfile: PathField = Field(description="The directory of `Dockerfile.j2` and the files that it uses.")
     base: ReferenceField = Field(description="The image to build on; the lock pins it to its digest.")
+    plain_http: bool = Field(
+        default=False,
+        description="Speak HTTP without TLS to the base's registry. One on the loopback needs no such word.",
+    )
     arguments: dict[Line, str] = Field(default={}, description="Variables of the template, as `arguments.NAME` in it.")
     files: dict[Name, PathField] = Field(
         default={}, description="Further files or directories, put into the build context under these names."

@@ -47,10 +47,24 @@ def _checked_name(name: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """What an image was built from, part by part, and the Python packages that came of it, by name and version.
+
+    `dockerfile` is the digest of the rendered text with the base left open; `base` is a reference with its digest.
+    """
+
+    base: str
+    dockerfile: Digest
+    arguments: Mapping[str, str] = field(default_factory=dict, hash=False)
+    files: Mapping[str, Digest] = field(default_factory=dict, hash=False)
+    packages: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class LockedImage:
     """An image: its manifest's descriptor, then the config's and the layers', as the registry states them.
 
-    `recipe` is set where a dockerfile made it: the digest of all that went into the build.
+    `recipe` is set where a dockerfile made it: the digest of all that went into the build. `build` names the parts.
     """
 
     name: str
@@ -58,6 +72,7 @@ class LockedImage:
     manifest: Descriptor
     blobs: tuple[Descriptor, ...]
     recipe: Digest | None = None
+    build: BuildRecord | None = None
 
     def __post_init__(self) -> None:
         _checked_name(self.name)

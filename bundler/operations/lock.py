@@ -30,7 +30,7 @@ from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
-from bundler.operations.moves import Move, moves
+from bundler.operations.moves import Move, build_moves, moves
 from bundler.sources import files, images, url
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
@@ -74,10 +74,11 @@ class LockMoved(ManifestInvalid):
 class BuildDue(ManifestInvalid):
     """`--locked`, and an image would have to be built anew."""
 
-    def __init__(self, name: str, dockerfile: str) -> None:
+    def __init__(self, name: str, dockerfile: str, reasons: list[Move]) -> None:
+        unnamed = f"its recipe ({dockerfile}, its files, its base) is not the one that the lock pins"
         super().__init__(
             f"image {name} would have to be built anew",
-            because=f"its recipe ({dockerfile}, its files, its base) is not the one that the lock pins",
+            because="; ".join(map(str, reasons)) or unnamed,
             hint="bundle lock MANIFEST   # builds it; then build again",
         )
 
@@ -161,7 +162,7 @@ class _Resolver:
     def _image(self, name: str, image: Image) -> LockedImage:
         if not isinstance(image, DockerfileImage):
             return self._pinned(name, image.registry, plain_http=image.plain_http)
-        base = self._pinned(name, image.base)
+        base = self._pinned(name, image.base, plain_http=image.plain_http)
         pinned = image.base.pinned(base.manifest.digest)
         paths = {key: path.resolved for key, path in image.files.items()}
         recipe = write_recipe(
@@ -169,11 +170,17 @@ class _Resolver:
         )
         built = self._built(name, recipe)
         if built is None and not self.build:
-            raise BuildDue(name, image.dockerfile.written)
+            raise BuildDue(name, image.dockerfile.written, self._reasons(name, recipe))
         if built is None and self.dry:
             self.unbuilt.append(name)
             return base
-        return built or self._build(name, recipe, base)
+        return built or self._build(name, recipe, base, plain_http=image.plain_http)
+
+    def _reasons(self, name: str, recipe: Recipe) -> list[Move]:
+        for image in self.before.images if self.before else ():
+            if image.name == name and image.build:
+                return build_moves(f"image {name}", image.build, recipe.record)
+        return []
 
     def _pinned(self, name: str, reference: Reference, *, plain_http: bool = False) -> LockedImage:
         mirrors = self.settings.mirrors
@@ -191,9 +198,10 @@ class _Resolver:
                 return image if whole or not self.build else None
         return None
 
-    def _build(self, name: str, recipe: Recipe, base: LockedImage) -> LockedImage:
+    def _build(self, name: str, recipe: Recipe, base: LockedImage, *, plain_http: bool) -> LockedImage:
         require(self.store, need(self.store, self.known))
-        downloads = images.image_downloads(base, mirrors=self.settings.mirrors, events=self.events)
+        mirrors = self.settings.mirrors
+        downloads = images.image_downloads(base, plain_http=plain_http, mirrors=mirrors, events=self.events)
         fetch(downloads, self.store, self.events, self.settings.streams)
         return build_image(name, recipe, base, _engine(), self.store, self.events)
 

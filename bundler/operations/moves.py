@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bundler.core.records import to_json
-from bundler.manifest.lock import Lock, LockedFiles, LockedImage
+from bundler.manifest.lock import BuildRecord, Lock, LockedFiles, LockedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,32 @@ def _artifacts(kind: str, before: Mapping[str, Artifact], after: Mapping[str, Ar
                 found.append(Move(f"{kind} {name}: from", _places(old), _places(new)))
         elif old != new:
             found.append(Move(f"{kind} {name} ({new.source})", _pin(old), _pin(new)))
+            if isinstance(old, LockedImage) and isinstance(new, LockedImage) and old.build and new.build:
+                found += build_moves(f"{kind} {name}", old.build, new.build)
+                found += _entries(f"{kind} {name}: package", old.build.packages, new.build.packages)
     return found
+
+
+def build_moves(what: str, old: BuildRecord, new: BuildRecord) -> list[Move]:
+    """Why an image has to be built anew: its base, arguments, files or Dockerfile are others than before.
+
+    Arguments stand in the Dockerfile's text, so a text that differs is named only where no argument does.
+    """
+    found = [Move(f"{what}: base", old.base, new.base)] if old.base != new.base else []
+    arguments = _entries(f"{what}: argument", old.arguments, new.arguments)
+    files = _entries(f"{what}: file", *({path: at.short for path, at in b.files.items()} for b in (old, new)))
+    found += arguments + files
+    if old.dockerfile != new.dockerfile and not arguments:
+        found.append(Move(f"{what}: Dockerfile", old.dockerfile.short, new.dockerfile.short))
+    return found
+
+
+def _entries(what: str, old: Mapping[str, str], new: Mapping[str, str]) -> list[Move]:
+    return [
+        Move(f"{what} {key}", old.get(key, "absent"), new.get(key, "absent"))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
 
 
 def _files(what: str, old: LockedFiles, new: LockedFiles) -> list[Move]:

@@ -8,8 +8,8 @@ twice, because a build is not reproducible and would give other digests.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,12 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader, StrictUndefined,
 
 from bundler.core.digest import Digest
 from bundler.core.errors import ManifestInvalid
-from bundler.core.events import Events, Noted, StepEnded, StepStarted
+from bundler.core.events import Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.media_types import OCI_CONFIG, OCI_MANIFEST
-from bundler.core.strict_json import canonical
+from bundler.core.strict_json import MalformedJson, canonical, parse_object
 from bundler.engine.build import ContextFile, build
-from bundler.manifest.lock import LockedImage
+from bundler.engine.loopback_registry import serving
+from bundler.manifest.lock import BuildRecord, LockedImage
 from bundler.sources.layers import STEP, diff_ids, take_layers
 from bundler.sources.oci_manifest import oci_manifest
 from bundler.store.layout import Store
@@ -40,11 +41,17 @@ class BadDockerfile(ManifestInvalid):
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """All that goes into a build, and the digest of it."""
+    """All that goes into a build, and the digest of it. `render` gives the Dockerfile's text on a base."""
 
     source: str
-    context: tuple[ContextFile, ...]
+    render: Callable[[str], str]
+    files: tuple[ContextFile, ...]
     digest: Digest
+    record: BuildRecord
+
+    def context(self, base: str) -> tuple[ContextFile, ...]:
+        """The build context, with a Dockerfile that takes the base by this name."""
+        return (ContextFile("Dockerfile", self.render(base).encode()), *self.files)
 
 
 def write_recipe(
@@ -59,23 +66,32 @@ def write_recipe(
     shared = directory.parent / SHARED
     loader = ChoiceLoader([FileSystemLoader(directory), FileSystemLoader(shared)])
     environment = Environment(loader=loader, undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+
+    def render(base: str) -> str:
+        return environment.get_template(TEMPLATE).render(base=base, arguments=dict(arguments))
+
     try:
-        text = environment.get_template(TEMPLATE).render(base=base, arguments=dict(arguments))
+        text = render(base)
+        open_text = render("")
     except (TemplateError, OSError) as error:
         raise BadDockerfile(
             f"{directory / TEMPLATE} can't be rendered",
             because=f"{type(error).__name__}: {error}",
             hint="give every variable that it uses under 'arguments:' of the image in the manifest",
         ) from error
-    context = [ContextFile("Dockerfile", text.encode())]
+    context: list[ContextFile] = []
     for prefix, path in [
         ("", directory),
         (f"{SHARED}/", shared),
         *((f"{name}/", path) for name, path in files.items()),
     ]:
         context += [ContextFile(f"{prefix}{name}", file) for name, file in _files(path, optional=path == shared)]
-    entries = {file.path: [_content_digest(file), file.mode] for file in context if not file.path.endswith(".j2")}
-    return Recipe(source or str(directory), tuple(context), Digest.of(canonical(entries)))
+    plain = {file.path: (_content_digest(file), file.mode) for file in context if not file.path.endswith(".j2")}
+    entries = {"Dockerfile": [str(Digest.of(text.encode())), 0o644]}
+    entries |= {path: [str(content), mode] for path, (content, mode) in plain.items()}
+    names = {path: content for path, (content, _) in plain.items()}
+    record = BuildRecord(base, Digest.of(open_text.encode()), dict(arguments), names)
+    return Recipe(source or str(directory), render, tuple(context), Digest.of(canonical(entries)), record)
 
 
 def _files(path: Path, *, optional: bool) -> Iterator[tuple[str, Path]]:
@@ -95,10 +111,10 @@ def _files(path: Path, *, optional: bool) -> Iterator[tuple[str, Path]]:
             yield file.relative_to(path).as_posix(), file
 
 
-def _content_digest(file: ContextFile) -> str:
+def _content_digest(file: ContextFile) -> Digest:
     if isinstance(file.content, bytes):
-        return str(Digest.of(file.content))
-    return str(Digest.of_file(file.content))
+        return Digest.of(file.content)
+    return Digest.of_file(file.content)
 
 
 def build_image(
@@ -110,7 +126,13 @@ def build_image(
     """
     step = f"build {name}"
     events.emit(StepStarted(step))
-    built = build(recipe.context, _secrets(), lambda line: events.emit(Noted(step, line)))
+    with serving(store, (base,)) as address:
+        # BuildKit keeps its cache by the base's content: another port is the same base (seen with 20.10)
+        served = f"{address}/base@{base.manifest.digest}"
+        if not engine.reaches(served):
+            served = recipe.record.base
+            events.emit(Warned(f"the engine can't reach this machine's loopback: it pulls {served} itself"))
+        built = build(recipe.context(served), _secrets(), lambda line: events.emit(Noted(step, line)))
     events.emit(StepEnded(step, built))
     events.emit(StepStarted(STEP))
     known = dict(zip(diff_ids(store.read(base.blobs[0].digest)), base.blobs[1:], strict=True))
@@ -118,7 +140,24 @@ def build_image(
     config = store.put(saved.config, OCI_CONFIG)
     manifest = store.put(oci_manifest(config, saved.layers), OCI_MANIFEST)
     events.emit(StepEnded(STEP, f"{len(saved.layers)} layers"))
-    return LockedImage(name, recipe.source, manifest, (config, *saved.layers), recipe.digest)
+    record = replace(recipe.record, packages=_packages(built, engine))
+    return LockedImage(name, recipe.source, manifest, (config, *saved.layers), recipe.digest, record)
+
+
+_LIST = (
+    "import importlib.metadata as m, json; "
+    "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"
+)
+
+
+def _packages(image: str, engine: DockerEngine) -> dict[str, str]:
+    """The Python packages of an image, as its own `python3` lists them; none where it has no Python."""
+    printed = engine.output(image, ("python3", "-c", _LIST))
+    try:
+        listed = parse_object(printed or b"{}", "the image's list of packages")
+    except MalformedJson:
+        return {}
+    return {str(name): str(version) for name, version in sorted(listed.items())}
 
 
 def _secrets() -> dict[str, Path]:
