@@ -1,0 +1,89 @@
+"""`bundle build --export`, `export` and `import` as a person types them: in one step, in a delta, told in advance."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from bundler.store.layout import Store
+from tests.commandline import Bundle, refusal
+
+MANIFEST = 'name: plain\nversion: "{version}"\nmodels:\n  base: {{path: model}}\n'
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """A bundle of a local model: a small file, and one of 12 MB."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(random.Random(1).randbytes(12_000_000))
+    path = tmp_path / "plain.yaml"
+    path.write_text(MANIFEST.format(version="1"))
+    return path
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Bundle:
+    return Bundle({"XDG_STATE_HOME": str(tmp_path / "state"), "BUNDLE_STORE": str(tmp_path / "store")})
+
+
+def test_one_step_builds_a_bundle_and_writes_its_volumes(bundle: Bundle, manifest: Path, tmp_path: Path) -> None:
+    built = bundle("build", manifest, "--export", tmp_path / "stick", "-o", "json").json
+    (volume,) = built["export"]["volumes"]
+    assert Path(volume["path"]).stat().st_size == volume["bytes"]
+    bundle("import", tmp_path / "stick", "--store", tmp_path / "far")
+    assert str(Store.open(tmp_path / "far").find("plain").root.digest) == built["root"]
+
+
+def test_a_delta_carries_what_changed_and_names_what_it_stands_on(
+    bundle: Bundle, manifest: Path, tmp_path: Path
+) -> None:
+    bundle("build", manifest, "--export", tmp_path / "first")
+    before = tmp_path / "before.lock.json"
+    before.write_bytes(manifest.with_suffix(".lock.json").read_bytes())
+    manifest.write_text(MANIFEST.format(version="2"))
+    (tmp_path / "model" / "config.json").write_text('{"changed": true}')
+    root = bundle("build", manifest, "-o", "json").json["root"]
+    delta = bundle("export", "plain:2", tmp_path / "second", "--since", before, "-o", "json").json
+    weights = (tmp_path / "model" / "model.safetensors").stat().st_size
+    assert sum(volume["bytes"] for volume in delta["volumes"]) < weights
+    alone = bundle("import", tmp_path / "second", "--store", tmp_path / "far", check=False)
+    assert alone.code == 3
+    assert "model.safetensors" in refusal(alone)
+    bundle("import", tmp_path / "first", tmp_path / "second", "--store", tmp_path / "far")
+    assert str(Store.open(tmp_path / "far").find("plain:2").root.digest) == root
+    bundle("verify", "--store", tmp_path / "far")
+
+
+def test_a_dry_run_says_what_would_be_written_and_writes_nothing(
+    bundle: Bundle, manifest: Path, tmp_path: Path
+) -> None:
+    bundle("build", manifest)
+    (tmp_path / "stick").mkdir()
+    told = bundle("export", "plain", tmp_path / "stick", "--dry-run", "--volume-size", "5MB", "-o", "json").json
+    assert len(told["volumes"]) > 3
+    assert list((tmp_path / "stick").iterdir()) == []
+    bundle("export", "plain", tmp_path / "stick", "--volume-size", "5MB")
+    assert {Path(volume["path"]).name for volume in told["volumes"]} == {
+        path.name for path in (tmp_path / "stick").glob("*.tar")
+    }
+
+
+def test_the_last_volumes_alone_are_written_where_they_are_asked_for(
+    bundle: Bundle, manifest: Path, tmp_path: Path
+) -> None:
+    bundle("build", manifest)
+    bundle("export", "plain", tmp_path / "a", "--volume-size", "5MB", "--volumes", "1-2")
+    bundle("export", "plain", tmp_path / "b", "--volume-size", "5MB", "--volumes", "3-")
+    assert len(list((tmp_path / "a").glob("*.tar"))) == 2
+    bundle("import", tmp_path / "b", tmp_path / "a", "--store", tmp_path / "far")
+    bundle("verify", "plain", "--store", tmp_path / "far")
+
+
+def test_a_bundle_that_is_not_there_is_a_usage_error(bundle: Bundle, manifest: Path, tmp_path: Path) -> None:
+    bundle("build", manifest)
+    outcome = bundle("export", "absent", tmp_path / "stick", check=False)
+    assert outcome.code == 2
+    assert "Bundles there: plain:1" in refusal(outcome)
