@@ -49,3 +49,9 @@ BOUNDS: tuple[Bound, ...] = (
 
 APART: tuple[tuple[str, str, str], ...] = (("vllm", "sglang", "they pin different versions of xgrammar"),)
 """Packages that no image holds both of, and why (the wheels' METADATA)."""
+
+NEW_ABI_BASES = r"2\.6\.0-cuda12\.6-.*"
+"""Tags of pytorch/pytorch whose PyTorch has the C++11 ABI: 2.6.0+cu126 (2.6.0+cu124, the index's, has the old one)."""
+
+OLD_ABI: tuple[tuple[str, str], ...] = (("vllm", ">=0.8.4,<=0.8.5.post1"), ("sgl-kernel", "==0.1.0"))
+"""Packages whose wheels want the old C++ ABI (symbols of the wheels; vllm#13608, flash-attention#1644)."""

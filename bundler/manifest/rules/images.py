@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from bundler.manifest.artifacts import DockerfileImage
 from bundler.manifest.findings import Problem
 from bundler.manifest.schema import Manifest
-from bundler.manifest.version_sets import APART, BOUNDS
+from bundler.manifest.version_sets import APART, BOUNDS, NEW_ABI_BASES, OLD_ABI
 
 _FILES = ("requirements.in", "requirements.txt")
 """What a person wrote is looked at first: its line is the one to correct."""
@@ -37,6 +38,34 @@ def requirements_go_together(manifest: Manifest) -> Iterator[Problem]:
         path = ("images", name, "dockerfile")
         for found, expected, because in (*_outside(pins), *_together(pins)):
             yield Problem(path, found, expected, because)
+
+
+def base_and_requirements_go_together(manifest: Manifest) -> Iterator[Problem]:
+    """The PyTorch of a pytorch/pytorch base is the one that the requirements count on, and has their wheels' ABI.
+
+    pip sees neither: it compares version numbers, and an ABI shows when the package is imported.
+    """
+    from packaging.specifiers import SpecifierSet
+
+    for name, image in manifest.images.items():
+        if not isinstance(image, DockerfileImage) or image.base.repository != "pytorch/pytorch":
+            continue
+        tag = image.base.tag or ""
+        pins = _pins(image.dockerfile.resolved)
+        path = ("images", name, "base")
+        torch = pins.get("torch")
+        shipped = re.match(r"\d+\.\d+\.\d+(?=-cuda)", tag)
+        if torch and torch.version and shipped and torch.version.partition("+")[0] != shipped[0]:
+            because = f"the requirements count on {torch.shown('torch')}, and the base brings {shipped[0]}"
+            yield Problem(path, tag, f"{torch.version.partition('+')[0]}-cuda...", because)
+        if not re.fullmatch(NEW_ABI_BASES, tag):
+            continue
+        for package, versions in OLD_ABI:
+            pin = pins.get(package)
+            if pin and pin.version and SpecifierSet(versions).contains(pin.version, prereleases=True):
+                because = "its wheels want PyTorch's old C++ ABI, and PyTorch 2.6.0 for CUDA 12.6 has the new one"
+                expected = f"{package} in an image of its own: for vLLM, registry: vllm/vllm-openai:v0.8.5.post1"
+                yield Problem(("images", name, "dockerfile"), pin.shown(package), expected, because)
 
 
 def _outside(pins: Mapping[str, _Pin]) -> Iterator[tuple[str, str, str]]:
@@ -83,4 +112,4 @@ def _pins(directory: Path) -> dict[str, _Pin]:
     return pins
 
 
-RULES = (requirements_go_together,)
+RULES = (requirements_go_together, base_and_requirements_go_together)
