@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup demo demo-down test test-fast lint bench clean
+.PHONY: help setup demo demo-down test test-fast lint pins bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' Makefile
@@ -25,6 +25,9 @@ test-fast: setup ## the tests that need nothing but Python
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy
+
+pins: setup ## prove the locked requirements of the images against the package index
+	@$(PY) -m scripts.pins
 
 bench: setup ## figures against skopeo and scp, in one run
 	@$(PY) -m scripts.bench
