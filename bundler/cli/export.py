@@ -17,6 +17,7 @@ from bundler.store.layout import Store
 
 if TYPE_CHECKING:
     from bundler.operations.export import ExportResult
+    from bundler.operations.export_image import ExportedImage
 
 
 class Size(click.ParamType):  # type: ignore[type-arg]
@@ -54,6 +55,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
 @click.option("--volume-size", type=Size(), help="Volumes shorter than this: 4GiB, 25GB.")
 @click.option("--volumes", "only", type=Numbers(), help="Only these: 3, 3-5, 3-. With --volume-size.")
 @click.option("--since", type=click.Path(path_type=Path), help="A receipt or a lock: leave out the blobs it covers.")
+@click.option("--docker", "image", metavar="IMAGE", help="Only this image, as a tar for `docker load`.")
 @click.option("--dry-run", is_flag=True, help="Show the volumes, and write nothing.")
 @options.store
 @options.output
@@ -64,6 +66,7 @@ def command(
     volume_size: int | None,
     only: range | None,
     since: Path | None,
+    image: str | None,
     dry_run: bool,
     store: Path,
     output: str,
@@ -76,13 +79,20 @@ def command(
     \b
     bundle export demo /media/stick
     bundle export demo /media/a /media/b --volume-size 4GiB
+    bundle export demo /media/stick --docker serve       # for docker load -i
     bundle export demo /media/stick --since ~/.local/state/bundle/receipts/RECEIPT.json
     """
     from bundler.operations.export import export, read_since
+    from bundler.operations.export_image import export_image
 
     if only is not None and volume_size is None:
         raise click.UsageError("--volumes needs --volume-size: only then are the volumes the same on other media")
     opened = Store.open(store)
+    if image is not None:
+        if volume_size is not None or since is not None or dry_run or len(destinations) > 1:
+            raise click.UsageError("--docker writes one file: it goes with one DEST, and with no option on volumes")
+        show_image(export_image(opened, opened.find(bundle), image, destinations[0], events), output)
+        return
     result = export(
         opened,
         opened.find(bundle),
@@ -104,6 +114,23 @@ def command(
             hint=f"bundle export {bundle} OTHER_DEST --store {shlex.quote(str(store))} --volume-size {volume_size}"
             f"{more} --volumes {int(first)}-{int(last)}",
         )
+
+
+def show_image(written: ExportedImage, output: str) -> None:
+    """One image's tar."""
+    name, size = written.path.name, format_size(written.bytes)
+    options.show(
+        output,
+        {
+            "path": str(written.path),
+            "digest": str(written.digest),
+            "bytes": written.bytes,
+            "reference": written.reference,
+        },
+        f"{written.path}: {size}, {written.digest}\n"
+        f"  check a copy: echo '{written.digest.hex}  {name}' | sha256sum -c\n"
+        f"  there: docker load -i {name}   # it is {written.reference} then",
+    )
 
 
 def document(result: ExportResult) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from bundler.store.contents import read_lock
 from bundler.store.layout import Store
+from scripts.world.node import Node
 from tests.commandline import Bundle, refusal
 
 MANIFEST = 'name: plain\nversion: "{version}"\nmodels:\n  base: {{path: model}}\n'
@@ -87,3 +89,27 @@ def test_a_bundle_that_is_not_there_is_a_usage_error(bundle: Bundle, manifest: P
     outcome = bundle("export", "absent", tmp_path / "stick", check=False)
     assert outcome.code == 2
     assert "Bundles there: plain:1" in refusal(outcome)
+
+
+def test_an_image_goes_into_docker_load_as_one_file(
+    bundle: Bundle, base_image: str, node: Node, tmp_path: Path
+) -> None:
+    manifest = tmp_path / "image.yaml"
+    manifest.write_text(f'name: carried\nversion: "1"\nimages:\n  tool: {{registry: "{base_image}"}}\n')
+    bundle("build", manifest)
+    written = bundle("export", "carried", tmp_path / "stick", "--docker", "tool", "-o", "json").json
+    engine = node.engine
+    engine.docker("load", "-i", written["path"])
+    found = engine.docker("image", "inspect", "--format", "{{.Id}}", "carried/tool:1").stdout.strip()
+    store = Store.open(tmp_path / "store")
+    assert found == str(read_lock(store, store.find("carried")).images[0].blobs[0].digest)
+    said = engine.docker("run", "--rm", "--network", "none", "carried/tool:1", "python3", "-c", "print('it runs')")
+    assert "it runs" in said.stdout
+    engine.docker("image", "rm", "carried/tool:1")
+
+
+def test_an_image_that_is_not_there_is_a_usage_error(bundle: Bundle, manifest: Path, tmp_path: Path) -> None:
+    bundle("build", manifest)
+    outcome = bundle("export", "plain", tmp_path / "stick", "--docker", "tool", check=False)
+    assert outcome.code == 2
+    assert "has no image 'tool'" in refusal(outcome)
