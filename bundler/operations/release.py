@@ -42,6 +42,7 @@ from bundler.workloads.container import Placement, fingerprint
 if TYPE_CHECKING:  # `status` does without the docker SDK, whose import takes 0.2 s
     from bundler.engine.docker import ContainerState, DockerEngine
 
+_OUTDATED = Digest.of(b"made from results that have been made again")
 CONTAINER_UID = 1000
 """Who containers run as where we are root; otherwise they run as us."""
 
@@ -116,6 +117,11 @@ class Release:
     def write_job_record(self, job: str, record: JobRecord) -> None:
         """Say what the results are made from, durably."""
         write_file(job_path(self.directory, job), canonical(to_json(record), indent=2))
+
+    def outdate(self, job: str) -> None:
+        """The results of this job, if there are any, count as made from something else: set aside by the next run."""
+        if read_job(self.directory, job):
+            self.write_job_record(job, JobRecord(_OUTDATED))
 
     def finished(self, job: str, made_from: Digest) -> JobRecord | None:
         """The record of a job that ended well, made from this, and whose results are still there."""

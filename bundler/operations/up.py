@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundler.core.digest import Digest
 from bundler.core.events import Events, StepEnded, StepStarted, Warned
 from bundler.engine.docker import DockerEngine
 from bundler.engine.load import load
-from bundler.manifest.lock import Lock
+from bundler.manifest.lock import Lock, Workload
 from bundler.node.checks import Finding, NodeRefused, Severity, judge, ports
 from bundler.node.facts import read_facts
 from bundler.operations.ask import Answer, ask
@@ -61,23 +61,35 @@ def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> 
             images = load(store, bundle.name, lock.images, engine, events)
             _remove_superseded(release, made_from, engine)
             files_made = release.lay_out(store, lock)
-        jobs = tuple(
-            run_job(
-                job.name,
-                container(job, images.ids[job.image], made_from[job.name], release.placement),
-                made_from[job.name],
-                release,
-                engine,
-                events,
-            )
-            for job in lock.workloads
-            if not job.is_service
-        )
+        jobs = []
+        for job in lock.workloads:
+            if job.is_service:
+                continue
+            if release.finished(job.name, made_from[job.name]) is None:
+                outdate_below(job.name, lock.workloads, release, engine)
+            spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
+            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events))
         services = tuple(workload for workload in lock.workloads if workload.is_service)
         running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None
-    return UpResult(release, verification, findings, images.loaded, files_made, jobs, running, answer)
+    return UpResult(release, verification, findings, images.loaded, files_made, tuple(jobs), running, answer)
+
+
+def outdate_below(job: str, workloads: Sequence[Workload], release: Release, engine: DockerEngine) -> None:
+    """What was made from a job's results is made again when the job is: its definition alone does not tell.
+
+    Said before the job runs, so that it holds when this `up` does not live to see its end.
+    """
+    outdated = {f"results/{job}"}
+    for workload in workloads:
+        if outdated.isdisjoint(mount.source for mount in workload.mounts):
+            continue
+        outdated.add(f"results/{workload.name}")
+        release.outdate(workload.name)
+        for found in release.containers():
+            if found.workload == workload.name:
+                engine.remove(found.id)
 
 
 def _remove_superseded(release: Release, made_from: Mapping[str, Digest], engine: DockerEngine) -> None:

@@ -113,3 +113,19 @@ def test_an_image_that_is_not_there_is_a_usage_error(bundle: Bundle, manifest: P
     outcome = bundle("export", "plain", tmp_path / "stick", "--docker", "tool", check=False)
     assert outcome.code == 2
     assert "has no image 'tool'" in refusal(outcome)
+
+
+def test_what_gc_took_between_two_imports_is_missed_and_can_be_given_again(
+    bundle: Bundle, manifest: Path, tmp_path: Path
+) -> None:
+    bundle("build", manifest)
+    bundle("export", "plain", tmp_path / "stick", "--volume-size", "5MB")
+    first, *others = sorted((tmp_path / "stick").glob("*.tar"))
+    far = tmp_path / "far"
+    assert bundle("import", first, "--store", far, check=False).code == 3
+    bundle("gc", "--store", far)
+    again = bundle("import", *others, "--store", far, check=False)
+    assert again.code == 3
+    assert "is not whole" in refusal(again)
+    bundle("import", first, *others, "--store", far)
+    bundle("verify", "plain", "--store", far)

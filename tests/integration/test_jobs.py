@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,11 +14,14 @@ from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.reference import BundleName
 from bundler.engine.docker import DockerEngine
-from bundler.manifest.lock import Workload
+from bundler.engine.errors import EngineFailed
+from bundler.manifest.lock import Mount, Workload
 from bundler.operations.jobs import WorkloadFailed, run_job
 from bundler.operations.release import NameTaken, Release
 from bundler.operations.release_record import JobRecord, read_job
 from bundler.operations.services import NotReady, bring_up
+from bundler.operations.up import outdate_below
+from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec, container
 from scripts.world.engine import Engine
 from scripts.world.node import Node
@@ -280,3 +284,37 @@ def test_a_service_that_was_up_before_its_up_could_end_still_survives_a_reboot(
     for name in ("bundle-small--serve", "bundle-small--serve--proxy"):
         policy = node.engine.docker("inspect", "-f", "{{.HostConfig.RestartPolicy.Name}}", name).stdout.strip()
         assert policy == "unless-stopped"
+
+
+def test_what_was_made_from_results_is_made_again_when_they_are(
+    engine: DockerEngine, release: Release, loaded: str
+) -> None:
+    """Someone deletes a training's results to train again: the merged model of before must not be served on."""
+    train = Workload("train", "python", "base", ("python3", "-c", WRITE))
+    merge = replace(train, name="merge", mounts=(Mount("results/train", "/bundle/model"),))
+    apart = replace(train, name="apart")
+    specs = {each.name: container(each, loaded, MADE_FROM, release.placement) for each in (train, merge, apart)}
+
+    def run(name: str) -> bool:
+        return run_job(name, specs[name], MADE_FROM, release, engine, Silence()).ran
+
+    assert all(run(name) for name in specs)
+    shutil.rmtree(release.results("train"))
+    outdate_below("train", (train, merge, apart), release, engine)
+    assert run("train")
+    assert run("merge")
+    assert not run("apart")
+    assert (release.results("merge") / "model").read_text() == "x"
+    assert len(list(release.results("merge").parent.glob("merge.*/model"))) == 1
+
+
+def test_a_network_that_is_not_ours_or_only_sounds_alike_is_not_taken_for_ours(
+    engine: DockerEngine, node: Node
+) -> None:
+    ours = {labels.BUNDLE: "small"}
+    engine.ensure_network("bundle-smaxl--inner", ours, internal=True)
+    engine.ensure_network("bundle-sma.l--inner", ours, internal=True)
+    listed = node.engine.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
+    assert {"bundle-smaxl--inner", "bundle-sma.l--inner"} <= set(listed)
+    with pytest.raises(EngineFailed, match="did not make"):
+        engine.ensure_network("bundle-smaxl--inner", ours, internal=False)
