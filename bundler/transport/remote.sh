@@ -142,8 +142,9 @@ probe() {
 place() {
     [ ! -e "$1" ] || return 0
     printf '%s' "$2" >"partial/new.$me" && sync "partial/new.$me" && ln "partial/new.$me" "$1" && sync .
+    status=$?
     rm -f "partial/new.$me"
-    [ -e "$1" ] # another push may have been first
+    [ -e "$1" ] || return $status # another push may have been first
 }
 
 # The blobs that are there, and the partial files that can be gone on with; what else dead processes left is removed.
@@ -270,7 +271,7 @@ finished() {
     [ $? -le 128 ] || say "killed $1"
 }
 
-name() { for file; do mv -f -- "$file" "../blobs/sha256/${file%%.*}" || return 1; done; }
+name() { for file; do mv -f -- "$file" "../blobs/sha256/${file%%.*}" || return; done; }
 
 # Reads a blob that is there again.
 check() {

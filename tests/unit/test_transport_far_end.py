@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -248,6 +249,21 @@ def test_a_file_system_that_refuses_is_told_of(tmp_path: Path) -> None:
     session.request("prepare")
     assert session.answer().startswith("failed - ")
     session.close()
+
+
+@pytest.mark.parametrize("tool", ["mv", "chmod", "sync", "dd"])
+def test_a_tool_that_is_killed_is_told_as_killed_and_not_as_a_refusal_to_write(
+    tool: str, store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push tries again what was killed; what a host refuses ends it."""
+    killed = tmp_path / "bin" / tool
+    killed.parent.mkdir()
+    killed.write_text(f'#!/bin/sh\ncase "$*" in *{HEX}*) kill -9 $$ ;; esac\nexec {shutil.which(tool)} "$@"\n')
+    killed.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{killed.parent}:{os.environ['PATH']}")
+    session = prepared(store)
+    assert put(session, DATA).startswith(f"killed {HEX}")
+    session.abandon()
 
 
 def test_a_lock_of_a_dead_process_is_taken_over(session: Session, store: Path) -> None:
