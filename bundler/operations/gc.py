@@ -75,7 +75,7 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
 
 def _refuse_if_up(store: Store, name: str) -> None:
     """A release's record stays after `down`, so the engine is asked, where there is one."""
-    directory = (store.root / RELEASES / name.partition(":")[0]).absolute()
+    directory = store.root.resolve() / RELEASES / name.partition(":")[0]  # as Release.of names it
     record = read_release(directory)
     if record is None or record.bundle != name:
         return

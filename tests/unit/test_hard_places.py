@@ -12,13 +12,16 @@ from pathlib import Path
 import pytest
 
 from bundler.core.digest import Digest
+from bundler.core.events import Silence
 from bundler.core.owner import Owner
 from bundler.core.reference import BundleName
 from bundler.engine import listing
 from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import LockedFile
+from bundler.operations.gc import BundleUp, gc
 from bundler.operations.release import Release
 from bundler.operations.status import status
+from bundler.store.contents import read_lock
 from bundler.store.layout import Store
 from bundler.store.links import materialise
 from bundler.store.locking import holding
@@ -166,3 +169,17 @@ def test_a_client_that_has_said_all_still_hears_the_answer_through_the_proxy() -
                     assert client.makefile("rb").read() == b"answer"
             finally:
                 proxy.kill()
+
+
+def test_a_bundle_that_is_up_is_not_dropped_through_another_path_of_its_store(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle(store)
+    release = Release.of(store, bundle)
+    release.lay_out(store, read_lock(store, bundle))
+    up = listing.Listed("id", "serve", "demo", "serve", "service", "", str(release.directory), "running", "Up", ())
+    monkeypatch.setattr("bundler.operations.gc.containers", lambda _: (up,))
+    (tmp_path / "link").symlink_to(store.root)
+    with pytest.raises(BundleUp):
+        gc(Store.open(tmp_path / "link"), Silence(), drop=["demo"])
+    assert store.find("demo") == bundle
