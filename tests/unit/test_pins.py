@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pins.__main__ import ROOT, difference, versions
+from scripts.pins.__main__ import ROOT, difference, unhashed, versions
 from scripts.pins.sets import SETS, PinSet, command
 
 LOCK = "a==1.0 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\nb==2.0 \\\n    --hash=sha256:33\n"
@@ -36,3 +36,7 @@ def test_a_lock_that_moved_says_what_moved() -> None:
     assert difference(LOCK, LOCK.replace("b==2.0", "b==2.1")) == "b 2.0 -> 2.1"
     assert difference(LOCK, LOCK + "c==1 \\\n    --hash=sha256:44\n") == "c absent -> 1"
     assert difference(LOCK, LOCK.replace(":22", ":55")) == "the same versions; 1 hashes are new in the index, 1 gone"
+
+
+def test_the_hashes_that_are_proved_are_the_indexs_and_not_the_locks_own() -> None:
+    assert unhashed(LOCK) == "a==1.0\nb==2.0\n"
