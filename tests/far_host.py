@@ -15,7 +15,8 @@ from pathlib import Path
 
 from bundler.core.events import BytesMoved, Event
 from bundler.transport.destination import Destination
-from bundler.transport.openssh_store import OpenSshStore
+from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.shell_store import ShellStore
 from scripts.world.mark import ProcessMark
 from scripts.world.sshd import SshServer
 
@@ -30,8 +31,8 @@ class FarHost:
     def destination(self, directory: str | Path = "far", *, config: Path | None = None) -> Destination:
         return Destination.parse(f"{self.server.alias}:{self.root / directory}", config=config or self.server.config)
 
-    def store(self, directory: str | Path = "far", *, streams: int = 4, stall: float = 60.0) -> OpenSshStore:
-        return OpenSshStore(self.destination(directory), streams=streams, stall=stall)
+    def store(self, directory: str | Path = "far", *, streams: int = 4, stall: float = 60.0) -> ShellStore:
+        return ShellStore(OpenSshClient(self.destination(directory)), streams=streams, stall=stall)
 
     def config_with(self, name: str, *lines: str) -> Path:
         """The client's configuration with other values first, which win (ssh_config(5))."""

@@ -53,12 +53,13 @@ def command(
     """
     from bundler.operations.push import push
     from bundler.transport.destination import Destination
-    from bundler.transport.openssh_store import STREAMS, OpenSshStore
+    from bundler.transport.openssh_client import OpenSshClient
+    from bundler.transport.shell_store import STREAMS, ShellStore
 
     opened = Store.open(store)
     entry = opened.find(bundle)
     target = Destination.parse(destination, port=port or 0, identity=identity, config=ssh_config)
-    with closing(OpenSshStore(target, streams=streams or STREAMS)) as remote:
+    with closing(ShellStore(OpenSshClient(target), streams=streams or STREAMS)) as remote:
         result = push(opened, entry, remote, events, recheck=recheck)
     sent = f"{result.sent.blobs} blobs sent ({format_size(result.sent.bytes)})"
     present = f"{result.present.blobs} were there ({format_size(result.present.bytes)})"

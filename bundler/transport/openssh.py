@@ -86,9 +86,18 @@ def supported_ciphers() -> tuple[str, ...]:
 
 def connect(destination: Destination, ciphers: Sequence[str], command: str) -> tuple[str, ...]:
     """Run a command on the host, with no terminal; stdin, stdout and stderr are its own."""
+    return ("ssh", "-T", *_options(destination, ciphers), "--", destination.host, command)
+
+
+def subsystem(destination: Destination, ciphers: Sequence[str], name: str) -> tuple[str, ...]:
+    """Start a subsystem of the host's server."""
+    return ("ssh", "-T", "-s", *_options(destination, ciphers), "--", destination.host, name)
+
+
+def _options(destination: Destination, ciphers: Sequence[str]) -> tuple[str, ...]:
     options = [*_OPTIONS, *((("Ciphers", ",".join(ciphers)),) if ciphers else ())]
     spelled = (word for name, value in options for word in ("-o", f"{name}={value}"))
-    return ("ssh", "-T", *selection(destination), *spelled, "--", destination.host, command)
+    return (*selection(destination), *spelled)
 
 
 def offered_keys(resolved: Resolved) -> tuple[str, ...]:

@@ -11,8 +11,9 @@ from bundler.store.layout import Store
 from bundler.transport.connector import Connector
 from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.remote_errors import DamagedInTransit, SourceDamaged
-from bundler.transport.session import Session, SessionBroken, SourceEnded
+from bundler.transport.session import Session
 from bundler.transport.shipment import Shipment
+from bundler.transport.wire import SourceEnded, WireBroken
 
 ATTEMPTS = 8
 """Connections in a row that brought nothing further, after which a stream gives up."""
@@ -64,7 +65,7 @@ class Stream:
     def _drive(self, session: Session) -> None:
         try:
             self._exchange(session)
-        except SessionBroken:
+        except WireBroken:
             while (answer := session.heard()) is not None:  # why it ended, perhaps
                 self._hear(session, answer)
             raise

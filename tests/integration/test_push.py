@@ -20,9 +20,10 @@ from bundler.operations.push import BundleIncomplete, PushResult, push
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import receipts
 from bundler.transport.destination import Destination
-from bundler.transport.openssh_store import OpenSshStore
+from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.receipts import Tally
 from bundler.transport.remote_errors import SourceDamaged
+from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
 from tests.bundles import AGENT_BYTES, make_bundle
 from tests.far_host import FarHost, Recorder, assert_sound, listed_names, partials
@@ -93,7 +94,7 @@ def test_a_directory_may_have_any_name(pushed: Pushed, source: Store, tmp_path: 
 
 def test_a_relative_directory_lies_in_the_login_s_home(sshd: SshServer, source: Store) -> None:
     name = f".bundle-test-{random.getrandbits(64):x}"
-    with closing(OpenSshStore(Destination(sshd.alias, name, config=sshd.config))) as remote:
+    with closing(ShellStore(OpenSshClient(Destination(sshd.alias, name, config=sshd.config)))) as remote:
         result = push(source, make_bundle(source), remote, Silence())
     try:
         assert Path(result.directory).parent == Path.home()
@@ -166,7 +167,7 @@ def test_recheck_finds_and_mends_what_changed_on_the_host(pushed: Pushed, source
 def test_a_bundle_that_is_not_whole_here_is_refused_before_the_host_is_asked(source: Store) -> None:
     bundle = make_bundle(source, [MEGABYTE, 4000])
     next(path for path in source.blobs.iterdir() if path.stat().st_size == MEGABYTE).unlink()
-    nowhere = OpenSshStore(Destination("nowhere.invalid", "/far"))
+    nowhere = ShellStore(OpenSshClient(Destination("nowhere.invalid", "/far")))
     with pytest.raises(BundleIncomplete) as error:
         push(source, bundle, nowhere, Silence())
     assert "model base: part-00000.safetensors (sha256:" in error.value.what

@@ -16,8 +16,9 @@ from bundler.core.owner import Owner
 from bundler.operations.push import push
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import stream
-from bundler.transport.openssh_store import OpenSshStore
+from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.refusals import ConnectionFailed
+from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.far_host import (
@@ -72,12 +73,13 @@ from pathlib import Path
 from bundler.operations.push import push
 from bundler.store.layout import Store
 from bundler.transport.destination import Destination
-from bundler.transport.openssh_store import OpenSshStore
+from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.shell_store import ShellStore
 from tests.far_host import Recorder, kill_self
 
 source, target, config, after = sys.argv[1:]
 store = Store.open(Path(source))
-remote = OpenSshStore(Destination.parse(target, config=Path(config)))
+remote = ShellStore(OpenSshClient(Destination.parse(target, config=Path(config))))
 push(store, store.bundles()[0], remote, Recorder(int(after), kill_self))
 """
 
@@ -177,7 +179,7 @@ def test_a_connection_that_stands_still_is_given_up_and_gone_on_with(
     bundle = make_bundle(source, [30 * MEGABYTE], name="big:1")
     with closing(Proxy(host.server.port, freeze_after=12 * MEGABYTE)) as proxy:
         config = host.config_with("frozen", f"Port {proxy.port}", f"HostKeyAlias [127.0.0.1]:{host.server.port}")
-        remote = OpenSshStore(host.destination(config=config), streams=1, stall=1.5)
+        remote = ShellStore(OpenSshClient(host.destination(config=config)), streams=1, stall=1.5)
         recorder = Recorder()
         with closing(remote):
             result = push(source, bundle, remote, recorder)

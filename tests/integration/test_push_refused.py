@@ -15,8 +15,9 @@ from bundler.operations.push import HostTooSmall, push
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import refusals
 from bundler.transport.destination import Destination
-from bundler.transport.openssh_store import OpenSshStore
+from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.remote_errors import RemoteNoSpace, RemoteRefused
+from bundler.transport.shell_store import ShellStore
 from scripts.world import ports
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
@@ -46,7 +47,7 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refused(destination: Destination, kind: type[refusals.ConnectionFailed]) -> refusals.ConnectionFailed:
-    with closing(OpenSshStore(destination)) as remote, pytest.raises(refusals.ConnectionFailed) as error:
+    with closing(ShellStore(OpenSshClient(destination))) as remote, pytest.raises(refusals.ConnectionFailed) as error:
         remote.survey()
     assert type(error.value) is kind, error.value.because
     assert error.value.exit_code == 14

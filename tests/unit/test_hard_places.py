@@ -28,6 +28,7 @@ from bundler.store.locking import holding
 from bundler.store.writer import WrongBytes
 from bundler.transport.connector import Connector
 from bundler.transport.destination import Destination
+from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.remote_errors import RemoteLocked
 from bundler.workloads import labels
 from bundler.workloads.proxy import SOURCE
@@ -133,7 +134,7 @@ def test_an_owner_that_can_not_be_read_is_an_unknown_one_and_never_dead(pid: obj
 
 
 def test_a_lock_on_the_host_that_can_not_be_read_is_still_told_as_a_lock() -> None:
-    connector = Connector(Destination("intranet", "/data"), stall=1)
+    connector = Connector(OpenSshClient(Destination("intranet", "/data")), stall=1)
     for holder in ("", "{", '{"pid": "x"}'):
         error = connector.refusal("held", f"index.lock {holder}")
         assert isinstance(error, RemoteLocked)

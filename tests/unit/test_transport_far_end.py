@@ -16,7 +16,8 @@ from bundler.core.digest import Digest
 from bundler.core.owner import Owner
 from bundler.transport import far_end
 from bundler.transport.far_end import HELLO, launcher, program
-from bundler.transport.session import Session, SessionBroken
+from bundler.transport.session import Session
+from bundler.transport.wire import Launch, WireBroken
 from tests.far_host import eventually
 
 SHELLS = tuple(shell for shell in ("sh", "dash", "bash", "zsh", "ksh", "fish", "csh", "tcsh") if shutil.which(shell))
@@ -28,7 +29,7 @@ HEX = Digest.of(DATA).hex
 
 def start(directory: Path, shell: str = "sh", stall: float = 20.0) -> Session:
     text = program(str(directory))
-    return Session((shell, "-c", launcher(text)), text, stall=stall)
+    return Session(Launch((shell, "-c", launcher(text))), text, stall=stall)
 
 
 def prepared(directory: Path) -> Session:
@@ -343,22 +344,22 @@ def test_without_openssl_it_hashes_with_coreutils(tmp_path: Path, monkeypatch: p
 
 def test_a_profile_that_prints_does_not_disturb(tmp_path: Path) -> None:
     text = program(str(tmp_path / "store"))
-    session = Session(("sh", "-c", f"echo Welcome; echo; echo to the host; {launcher(text)}"), text, stall=20)
+    session = Session(Launch(("sh", "-c", f"echo Welcome; echo; echo to the host; {launcher(text)}")), text, stall=20)
     assert session.key
     session.close()
 
 
 def test_a_login_that_runs_nothing_is_told_with_its_own_words() -> None:
-    with pytest.raises(SessionBroken) as error:
-        Session(("sh", "-c", "echo This account is currently not available.; exit 1"), b"", stall=20)
+    with pytest.raises(WireBroken) as error:
+        Session(Launch(("sh", "-c", "echo This account is currently not available.; exit 1")), b"", stall=20)
     assert error.value.greeted is False
     assert error.value.status == 1
     assert "currently not available" in error.value.said
 
 
 def test_a_far_end_that_stands_still_is_given_up() -> None:
-    with pytest.raises(SessionBroken, match=r"nothing moved for 0\.\d s"):
-        Session(("sh", "-c", f"echo {HELLO}; exec sleep 60"), b"x" * (4 << 20), stall=0.3)
+    with pytest.raises(WireBroken, match=r"nothing moved for 0\.\d s"):
+        Session(Launch(("sh", "-c", f"echo {HELLO}; exec sleep 60")), b"x" * (4 << 20), stall=0.3)
 
 
 def test_the_script_has_no_syntax_that_only_one_shell_knows() -> None:

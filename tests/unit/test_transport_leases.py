@@ -15,12 +15,13 @@ from bundler.store.leases import COLLECTOR, LEASES, StoreInUse
 from bundler.transport import far_end
 from bundler.transport.far_end import launcher, program
 from bundler.transport.session import Session
+from bundler.transport.wire import Launch
 from tests.far_host import eventually
 
 
 def start(directory: Path) -> Session:
     text = program(str(directory))
-    session = Session(("sh", "-c", launcher(text)), text, stall=20.0)
+    session = Session(Launch(("sh", "-c", launcher(text))), text, stall=20.0)
     session.request("prepare")
     return session
 

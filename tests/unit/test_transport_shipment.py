@@ -15,8 +15,8 @@ from bundler.store.closure import Member
 from bundler.transport.destination import Destination
 from bundler.transport.parallel import together
 from bundler.transport.refusals import ConnectionLost, UnknownHostKey
-from bundler.transport.session import Cancelled
 from bundler.transport.shipment import LOT_BLOBS, LOT_BYTES, SMALL, Shipment
+from bundler.transport.wire import Cancelled
 
 HOST = Destination("intranet", "/data")
 

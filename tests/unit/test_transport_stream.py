@@ -16,9 +16,9 @@ from bundler.store.layout import Store
 from bundler.transport.connector import Connector
 from bundler.transport.destination import Destination
 from bundler.transport.refusals import ConnectionLost
-from bundler.transport.session import SessionBroken
 from bundler.transport.shipment import Shipment
 from bundler.transport.stream import Stream
+from bundler.transport.wire import WireBroken
 from tests.bundles import make_bundle
 
 
@@ -29,7 +29,7 @@ class Breaking:
     backlog = 0
 
     def request(self, *words: str | int) -> None:
-        raise SessionBroken(f"gone at {words[0]}", -9, greeted=True)
+        raise WireBroken(f"gone at {words[0]}", -9, greeted=True)
 
     def heard(self) -> None:
         return None
@@ -44,7 +44,7 @@ class BrokenLine:
     def borrow(self) -> Iterator[Any]:
         try:
             yield Breaking()
-        except SessionBroken as broken:
+        except WireBroken as broken:
             raise ConnectionLost(Destination("intranet", "/data"), broken.said) from broken
 
 

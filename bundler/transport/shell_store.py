@@ -1,4 +1,4 @@
-"""A remote store behind the system's OpenSSH: several connections at once, a POSIX shell at their far ends."""
+"""A remote store behind a POSIX shell: several connections at once, the same program at each far end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from bundler.core.events import BytesMoved, Events
 from bundler.core.strict_json import LIMIT
 from bundler.store.closure import Member
 from bundler.store.layout import Store, decode_index, encode_index, merged
+from bundler.transport.client import Client
 from bundler.transport.connector import Connector
-from bundler.transport.destination import Destination
 from bundler.transport.parallel import together
 from bundler.transport.place import Place
 from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.remote_errors import RemoteIncomplete, RemoteLocked
 from bundler.transport.remote_store import STEP_CHECK, Holdings
-from bundler.transport.session import STALL_SECONDS, Session
+from bundler.transport.session import Session
 from bundler.transport.shipment import Shipment
 from bundler.transport.stream import Stream
+from bundler.transport.wire import STALL_SECONDS
 
 STREAMS = min(4, max(2, os.cpu_count() or 2))
 """Connections at once. Each keeps a core busy with its cipher here: more of them than cores are slower than as many.
@@ -35,11 +36,11 @@ _LISTED = re.compile(r"-\S*\s+\d+\s+\S+\s+\S+\s+(\d+)\s.*\s(?:(partial/)?([0-9a-
 T = TypeVar("T")
 
 
-class OpenSshStore:
-    """A store on a host that `ssh` reaches. `streams` is how many connections at most carry blobs at once."""
+class ShellStore:
+    """A store on a host whose login has a shell. `streams` is how many connections at most carry blobs at once."""
 
-    def __init__(self, destination: Destination, *, streams: int = STREAMS, stall: float = STALL_SECONDS) -> None:
-        self._connector = Connector(destination, stall=stall)
+    def __init__(self, client: Client, *, streams: int = STREAMS, stall: float = STALL_SECONDS) -> None:
+        self._connector = Connector(client, stall=stall)
         self._streams = streams
         self._begun: frozenset[str] = frozenset()
 
@@ -50,8 +51,8 @@ class OpenSshStore:
 
     @property
     def host_keys(self) -> tuple[str, ...]:
-        """The fingerprints that known_hosts has of the host."""
-        return self._connector.host_keys()
+        """The fingerprints that this machine knows the host by."""
+        return self._connector.client.host_keys()
 
     def survey(self) -> Holdings:
         """See RemoteStore."""
