@@ -179,6 +179,11 @@ class DockerEngine:
         with _explained(f"naming an image {repository}:{tag}"):
             self._api.tag(image, repository, tag)
 
+    def pulled_as(self, image: str) -> tuple[str, ...]:
+        """The names by digest, `REPOSITORY@DIGEST`, under which an image came here."""
+        with _explained("looking at an image's names"):
+            return tuple(self._client.images.get(image).attrs.get("RepoDigests") or ())
+
     def untag(self, reference: str) -> None:
         """Take a name from an image; the image stays as long as it has another."""
         with _explained(f"removing the name {reference}"):

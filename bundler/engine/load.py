@@ -9,7 +9,7 @@ from bundler.core.events import BytesMoved, Events, StepEnded, StepStarted
 from bundler.core.reference import BundleName
 from bundler.engine.docker import DockerEngine
 from bundler.engine.errors import EngineFailed
-from bundler.engine.loopback_registry import serving
+from bundler.engine.loopback_registry import LOOPBACK, serving
 from bundler.manifest.lock import LockedImage
 from bundler.store.layout import Store
 
@@ -32,21 +32,40 @@ def load(
     Raises EngineFailed where the engine refuses one, or cannot reach the loopback of this process.
     """
     images = tuple(images)
-    ids = {image.name: engine.image(image.manifest, image.blobs[0]) for image in images}
-    absent = tuple(image for image in images if ids[image.name] is None)
+    there = {image.name: engine.image(image.manifest, image.blobs[0]) for image in images}
+    absent = tuple(image for image in images if there[image.name] is None)
+    ids: dict[str, str] = {}
     events.emit(StepStarted(STEP, sum(blob.size for image in absent for blob in image.blobs)))
     with serving(store, absent) as address:
-        for image in absent:
-            reference = f"{address}/{bundle.name}/{image.name}@{image.manifest.digest}"
-            engine.pull(reference, lambda layer, count: events.emit(BytesMoved(STEP, layer, count)))
-            ids[image.name] = found = engine.image(image.manifest, image.blobs[0])
-            if found is None:
-                raise EngineFailed(
-                    f"image {image.name} was loaded, but the engine does not know it",
-                    because=f"neither {image.blobs[0].digest} nor {image.manifest.digest} names an image there",
-                )
-            engine.tag(found, f"{bundle.name}/{image.name}", bundle.version)
-            engine.untag(reference)
+        for image in images:
+            found = there[image.name] or _pull(image, f"{address}/{bundle.name}/{image.name}", engine, events)
+            ids[image.name] = found
+            _name(found, image, bundle, engine)
     loaded = tuple(image.name for image in absent)
     events.emit(StepEnded(STEP, f"{len(loaded)} loaded, {len(images) - len(loaded)} already there"))
-    return Loaded({name: found for name, found in ids.items() if found is not None}, loaded)
+    return Loaded(ids, loaded)
+
+
+def _pull(image: LockedImage, repository: str, engine: DockerEngine, events: Events) -> str:
+    """Pull an image. Returns the engine's id of it."""
+    reference = f"{repository}@{image.manifest.digest}"
+    engine.pull(reference, lambda layer, count: events.emit(BytesMoved(STEP, layer, count)))
+    found = engine.image(image.manifest, image.blobs[0])
+    if found is None:
+        raise EngineFailed(
+            f"image {image.name} was loaded, but the engine does not know it",
+            because=f"neither {image.blobs[0].digest} nor {image.manifest.digest} names an image there",
+        )
+    return found
+
+
+def _name(found: str, image: LockedImage, bundle: BundleName, engine: DockerEngine) -> None:
+    """Our name for an image, in the place of the loopback's.
+
+    Also for one that was there before: whoever pulled it may have been killed before this, and an image without a
+    name is what `docker image prune` deletes.
+    """
+    engine.tag(found, f"{bundle.name}/{image.name}", bundle.version)
+    for name in engine.pulled_as(found):
+        if name.startswith(f"{LOOPBACK}:") and name.endswith(f"/{bundle.name}/{image.name}@{image.manifest.digest}"):
+            engine.untag(name)

@@ -20,6 +20,7 @@ from bundler.manifest.lock import LockedImage
 from bundler.store.layout import Store
 
 _PATH = re.compile(r"/v2/(?P<name>[a-z0-9._/-]+)/(?P<kind>manifests|blobs)/(?P<digest>sha256:[0-9a-f]{64})")
+LOOPBACK = "127.0.0.1"
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -90,11 +91,11 @@ def serving(store: Store, images: tuple[LockedImage, ...]) -> Iterator[str]:
     """
     blobs = {blob.digest: blob for image in images for blob in (image.manifest, *image.blobs)}
     handler = type("Handler", (_Handler,), {"store": store, "served": blobs})
-    server = _Server(("127.0.0.1", 0), handler)
+    server = _Server((LOOPBACK, 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"127.0.0.1:{server.server_port}"
+        yield f"{LOOPBACK}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()
