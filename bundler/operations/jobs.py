@@ -58,6 +58,7 @@ def run_job(
     identity = _begun(spec, made_from, release, engine)
     if identity is None:
         release.open_results(name, made_from)
+        release.set_log_aside(name)
         identity = engine.start(spec)
     _keep_log(identity, name, release.log(name), engine, events)
     exit_code = engine.wait(identity)
@@ -84,7 +85,10 @@ def _begun(spec: ContainerSpec, made_from: Digest, release: Release, engine: Doc
 
 
 def _keep_log(identity: str, name: str, path: Path, engine: DockerEngine, events: Events) -> None:
-    """Follow a container's output to its end, into a file and, line by line, as events."""
+    """Follow a container's output to its end, into a file and, line by line, as events.
+
+    A run that is found again is written anew: the engine gives its output from the beginning.
+    """
     rest = b""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)

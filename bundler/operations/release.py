@@ -3,7 +3,7 @@
 STORE/releases/NAME/
   release.json   which bundle, which root            models/M/  datasets/D/   links into the store's blobs
   config/W/      the workloads' configuration        results/J/ + results/J.json   what a job left, and for what
-  logs/J.log     what the job said                   lock       who is changing it right now
+  logs/J.log     what the job said (.1: the run before)      lock       who is changing it right now
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path, PurePosixPath
@@ -113,6 +113,12 @@ class Release:
     def log(self, job: str) -> Path:
         """Where a job's output is kept."""
         return self.directory / "logs" / f"{job}.log"
+
+    def set_log_aside(self, job: str) -> None:
+        """Keep the log of a job's run before this one, as `J.log.1`: why it failed is what people ask next."""
+        log = self.log(job)
+        with explained(log), suppress(FileNotFoundError):
+            log.replace(log.with_name(f"{log.name}.1"))
 
     def write_job_record(self, job: str, record: JobRecord) -> None:
         """Say what the results are made from, durably."""

@@ -109,6 +109,16 @@ def test_a_failed_job_keeps_what_it_wrote_and_goes_on_from_there(
     assert run_job("train", job(release, loaded, second), MADE_FROM, release, engine, Silence()).ran
 
 
+def test_why_a_job_failed_can_still_be_read_after_it_has_run_again(
+    engine: DockerEngine, release: Release, loaded: str
+) -> None:
+    with pytest.raises(WorkloadFailed):
+        run_job("train", job(release, loaded, "raise SystemExit('no memory')"), MADE_FROM, release, engine, Silence())
+    run_job("train", job(release, loaded, WRITE), MADE_FROM, release, engine, Silence())
+    assert release.log("train").read_text() == "trained\n"
+    assert release.log("train").with_name("train.log.1").read_text() == "no memory\n"
+
+
 def test_a_job_that_went_on_while_nobody_watched_is_found_again(
     engine: DockerEngine, release: Release, loaded: str
 ) -> None:
