@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundler.core import hint
 from bundler.core.errors import UsageInvalid
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.engine.docker import DockerEngine
@@ -22,15 +23,16 @@ class DownResult:
 class OtherVersionUp(UsageInvalid):
     """The version that is to be taken down is not the one that is up."""
 
-    def __init__(self, wanted: str, up: str) -> None:
-        super().__init__(f"{up} is up, not {wanted}", hint=f"bundle down {up}")
+    def __init__(self, release: Release, up: str) -> None:
+        store = release.directory.parents[1]
+        super().__init__(f"{up} is up, not {release.name}", hint=hint.bundle("down", up, store=store))
 
 
 def down(release: Release, events: Events) -> DownResult:
     """Take a release down. Raises LockedByAnother while an `up` runs, NoEngine, EngineFailed."""
     up_now = read_release(release.directory)
     if up_now and up_now.bundle != str(release.name):
-        raise OtherVersionUp(str(release.name), up_now.bundle)
+        raise OtherVersionUp(release, up_now.bundle)
     with release.changing():
         engine = DockerEngine.connect()
         events.emit(StepStarted("down"))

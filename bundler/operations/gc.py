@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundler.core import hint
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_size
@@ -42,11 +43,11 @@ class GcResult:
 class BundleUp(CheckRefused):
     """A bundle that is to be dropped is up on this node."""
 
-    def __init__(self, name: str, running: Iterable[str]) -> None:
+    def __init__(self, name: str, store: Store, running: Iterable[str]) -> None:
         super().__init__(
             f"{name} is up on this node: {', '.join(running)}",
             because="without its blobs it could not be brought up again",
-            hint=f"bundle down {name}   # its results stay; then drop it",
+            hint=f"{hint.bundle('down', name, store=store.root)}   # its results stay; then drop it",
         )
 
 
@@ -81,7 +82,7 @@ def _refuse_if_up(store: Store, name: str) -> None:
         return
     running = sorted(found.name for found in containers(name.partition(":")[0]) if found.directory == str(directory))
     if running:
-        raise BundleUp(name, running)
+        raise BundleUp(name, store, running)
 
 
 def _sum(files: Sequence[Garbage]) -> Removed:

@@ -34,12 +34,12 @@ class JobResult:
 class WorkloadFailed(BundlerError):
     """A container ended with an error."""
 
-    def __init__(self, kind: str, name: str, bundle: str, exit_code: int, last: Iterable[str]) -> None:
+    def __init__(self, kind: str, name: str, release: Release, exit_code: int, last: Iterable[str]) -> None:
         reason = {137: "killed (out of memory?)", 139: "crashed"}.get(exit_code, f"exit code {exit_code}")
         super().__init__(
-            f"the {kind} {name} of {bundle} failed: {reason}",
+            f"the {kind} {name} of {release.name.name} failed: {reason}",
             because="the last lines of its log are:\n  " + "\n  ".join(last),
-            hint=f"bundle logs {bundle} {name}   # shows all of it; bundle up {bundle} goes on from here",
+            hint=f"{release.command('logs', name)}   # shows all of it; {release.command('up')} goes on from here",
         )
 
 
@@ -64,7 +64,7 @@ def run_job(
     exit_code = engine.wait(identity)
     if exit_code:
         last = engine.last_words(identity, LAST_LINES)
-        raise WorkloadFailed("job", name, release.name.name, exit_code, last)
+        raise WorkloadFailed("job", name, release, exit_code, last)
     release.settle_results(name)
     seconds = time.monotonic() - began
     release.write_job_record(name, JobRecord(made_from, seconds))

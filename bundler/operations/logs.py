@@ -19,13 +19,13 @@ class NoLog(UsageInvalid):
 
 def logs(store: Store, bundle: BundleEntry, workload: str, *, tail: int | None, follow: bool) -> Iterator[bytes]:
     """A workload's output, in pieces; `tail` lines of it, or all. Raises NoLog, NoEngine."""
+    release = Release.of(store, bundle)
     names = [known.name for known in read_lock(store, bundle).workloads]
     if workload not in names:
         raise NoLog(
             f"{workload!r} was not found in {bundle.name}. It has: {', '.join(names) or 'no jobs and no services'}",
-            hint=f"bundle logs {bundle.name} {names[0] if names else 'NAME'}",
+            hint=release.command("logs", names[0]) if names else None,
         )
-    release = Release.of(store, bundle)
     kept = release.log(workload)
     try:
         engine = DockerEngine.connect()
@@ -43,5 +43,5 @@ def logs(store: Store, bundle: BundleEntry, workload: str, *, tail: int | None, 
         raise NoLog(
             f"{workload} of {bundle.name} has no log",
             because="it has not run on this node",
-            hint=f"bundle up {bundle.name}",
+            hint=release.command("up"),
         )

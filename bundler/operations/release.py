@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from bundler.core import hint
 from bundler.core.digest import Digest
 from bundler.core.durable import explained, sync, write_file
 from bundler.core.errors import LockedByAnother
@@ -59,6 +60,10 @@ class Release:
     def of(cls, store: Store, bundle: BundleEntry) -> Release:
         """The release of this bundle, up or not, on the same file system as the store, so that links work."""
         return cls(store.root.resolve() / RELEASES / bundle.name.name, bundle.name, bundle.root.digest)
+
+    def command(self, verb: str, *words: str) -> str:
+        """A command on this release, for hints."""
+        return hint.bundle(verb, self.name, *words, store=self.directory.parents[1])
 
     @property
     def placement(self) -> Placement:

@@ -32,11 +32,11 @@ class ServiceResult:
 class NotReady(EngineFailed):
     """A service runs and does not answer in time."""
 
-    def __init__(self, workload: Workload, bundle: str, seconds: float) -> None:
+    def __init__(self, workload: Workload, release: Release, seconds: float) -> None:
         super().__init__(
-            f"the service {workload.name} of {bundle} did not answer within {format_duration(seconds)}",
+            f"the service {workload.name} of {release.name.name} did not answer within {format_duration(seconds)}",
             because=f"{url(workload)}{workload.health} gives no 200; its container still runs",
-            hint=f"bundle logs {bundle} {workload.name}   # then bundle up {bundle} --timeout SECONDS waits on",
+            hint=f"{release.command('logs', workload.name)}   # then {release.command('up')} --timeout SECONDS",
         )
 
 
@@ -106,7 +106,7 @@ def _wait(
     while not answers(workload):
         _require_running(workload, release, engine)
         if time.monotonic() - began > timeout:
-            raise NotReady(workload, release.name.name, timeout)
+            raise NotReady(workload, release, timeout)
         time.sleep(0.25)
     for name in _names(workload, release):  # also where an earlier `up` was interrupted before it could say so
         engine.keep_running(name)
@@ -120,7 +120,7 @@ def _require_running(workload: Workload, release: Release, engine: DockerEngine)
         state = engine.find(name)
         if state is None or not state.running:
             exit_code, last = _autopsy(state, engine)
-            raise WorkloadFailed(kind, workload.name, release.name.name, exit_code, last)
+            raise WorkloadFailed(kind, workload.name, release, exit_code, last)
 
 
 def _autopsy(state: ContainerState | None, engine: DockerEngine) -> tuple[int, tuple[str, ...]]:

@@ -46,7 +46,7 @@ class ForeignAgent(IntegrityFailed):
         super().__init__(
             f"{path} is the agent of no bundle in {store.root}",
             because=f"its digest is {found}; it was changed, or the bundle that it came with was dropped",
-            hint=f"install -m 755 {store.path(pinned.digest)} {path}",
+            hint=shlex.join(("install", "-m", "755", str(store.path(pinned.digest)), str(path))),
         )
 
 

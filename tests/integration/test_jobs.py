@@ -95,7 +95,7 @@ def test_a_job_that_fails_shows_its_last_lines_and_the_command_for_the_rest(
     assert "CUDA out of memory" in (failure.value.because or "")
     assert "line 99" in (failure.value.because or "")
     assert "line 50" not in (failure.value.because or "")
-    assert "bundle logs small train" in (failure.value.hint or "")
+    assert "bundle logs small:1 train --store" in (failure.value.hint or "")
     assert len(release.log("train").read_text().splitlines()) == 101
 
 
