@@ -26,7 +26,7 @@ from bundler.workloads.container import ContainerSpec
 _CDI_GPU = "nvidia.com/gpu"
 """The kind that NVIDIA's CDI specifications give GPUs (nvidia-ctk cdi generate)."""
 _HELLO = 30
-"""Seconds in which an engine says that it is there; one that is wedged never does."""
+"""Seconds in which an engine answers a question; one that is wedged never does."""
 _WORK = 3600
 """Seconds without a byte in its longest works: unpacking a large layer, saving an image."""
 _LOG = LogConfig(type="json-file", config={"max-size": "50m", "max-file": "3"})
@@ -132,9 +132,19 @@ class DockerEngine:
         client.api.timeout = _WORK
         return cls(client)
 
+    @contextmanager
+    def _asking(self, doing: str) -> Iterator[None]:
+        """A question, which an engine that is well answers at once: one that does not is told as gone."""
+        self._api.timeout = _HELLO
+        try:
+            with _explained(doing):
+                yield
+        finally:
+            self._api.timeout = _WORK
+
     def info(self) -> EngineInfo:
         """Version, storage driver, data directory, runtimes."""
-        with _explained("describing itself"):
+        with self._asking("describing itself"):
             info: dict[str, Any] = self._client.info()
         return EngineInfo(
             version=info.get("ServerVersion", ""),
@@ -153,7 +163,7 @@ class DockerEngine:
         """
         for digest in (config.digest, manifest.digest):
             try:
-                with _explained("looking for an image"):
+                with self._asking("looking for an image"):
                     found: dict[str, Any] = self._client.images.get(str(digest)).attrs
                     return cast(str, found["Id"])
             except EngineFailed as error:
@@ -181,7 +191,7 @@ class DockerEngine:
 
     def pulled_as(self, image: str) -> tuple[str, ...]:
         """The names by digest, `REPOSITORY@DIGEST`, under which an image came here."""
-        with _explained("looking at an image's names"):
+        with self._asking("looking at an image's names"):
             return tuple(self._client.images.get(image).attrs.get("RepoDigests") or ())
 
     def untag(self, reference: str) -> None:
@@ -302,7 +312,7 @@ class DockerEngine:
 
     def find(self, name: str) -> ContainerState | None:
         """The container with this name, running or not."""
-        with _explained(f"looking for the container {name}"):
+        with self._asking(f"looking for the container {name}"):
             try:
                 return self._state(name)
             except NotFound:
@@ -322,7 +332,7 @@ class DockerEngine:
 
     def list_containers(self, filters: dict[str, Any]) -> list[dict[str, Any]]:
         """The engine's own list of containers, running or not (see `listing`, which is faster where it can be)."""
-        with _explained("listing containers"):
+        with self._asking("listing containers"):
             found: list[dict[str, Any]] = self._api.containers(all=True, filters=filters)
         return found
 

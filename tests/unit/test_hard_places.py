@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import socket
 import subprocess
@@ -15,8 +16,10 @@ from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.owner import Owner
 from bundler.core.reference import BundleName
-from bundler.engine import listing
-from bundler.engine.errors import EngineFailed
+from bundler.core.strict_json import canonical
+from bundler.engine import docker, listing
+from bundler.engine.docker import DockerEngine
+from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.manifest.lock import LockedFile
 from bundler.operations.gc import BundleUp, gc
 from bundler.operations.release import Release
@@ -148,6 +151,34 @@ def test_an_engine_whose_answer_makes_no_sense_is_told_as_one(monkeypatch: pytes
     going = {"Id": "0123456789abcdef", "Names": None, "Labels": {labels.BUNDLE: "demo"}, "State": "x", "Status": "x"}
     monkeypatch.setattr(listing, "_ask", lambda _: [going])
     assert listing.containers()[0].name == "0123456789ab"
+
+
+class _Wedged(http.server.BaseHTTPRequestHandler):
+    """An engine that greets, and never answers a question after that."""
+
+    def do_GET(self) -> None:
+        if "/containers/" in self.path:
+            self.rfile.read(1)  # returns when whoever asked has hung up
+            return
+        body = b'{"ApiVersion": "1.41"}' if "version" in self.path else b"OK"
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_an_engine_that_stops_answering_is_told_as_gone_and_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Wedged) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+        engine = DockerEngine.connect()
+        monkeypatch.setattr(docker, "_HELLO", 0.2)
+        with pytest.raises(NoEngine, match="no container engine answers"):
+            engine.find("bundle-demo--serve")
+        server.shutdown()
 
 
 def test_a_client_that_has_said_all_still_hears_the_answer_through_the_proxy() -> None:
