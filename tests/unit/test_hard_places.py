@@ -16,7 +16,6 @@ from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.owner import Owner
 from bundler.core.reference import BundleName
-from bundler.core.strict_json import canonical
 from bundler.engine import docker, listing
 from bundler.engine.docker import DockerEngine
 from bundler.engine.errors import EngineFailed, NoEngine
