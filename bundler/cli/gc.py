@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -38,9 +39,16 @@ def _document(result: GcResult) -> dict[str, object]:
     return {
         "dry_run": result.dry_run,
         "dropped": list(result.dropped),
-        "deleted": {"blobs": to_json(result.blobs), "partials": to_json(result.partials)},
-        "freed": result.blobs.freed + result.partials.freed,
+        "deleted": {
+            "blobs": to_json(result.blobs),
+            "partials": to_json(result.partials),
+            "imports": to_json(result.imports),
+        },
+        "freed": result.blobs.freed + result.partials.freed + result.imports.freed,
         "kept": {"blobs": result.kept_blobs, "bytes": result.kept_bytes},
+        "half_done": [
+            {"bundle": one.bundle, "root": str(one.root), "volumes": list(one.volumes)} for one in result.half_done
+        ],
         "left_alone": [str(path) for path in result.strangers],
     }
 
@@ -48,12 +56,16 @@ def _document(result: GcResult) -> dict[str, object]:
 def _text(result: GcResult, store: Path) -> str:
     would = "would be " if result.dry_run else ""
     lines = [f"{name} {would}dropped" for name in result.dropped]
-    freed = result.blobs.freed + result.partials.freed
-    went = f"{result.blobs.files} blobs and {result.partials.files} unfinished files {would}deleted"
+    freed = result.blobs.freed + result.partials.freed + result.imports.freed
+    unfinished = result.partials.files + result.imports.files
+    went = f"{result.blobs.files} blobs and {unfinished} unfinished files {would}deleted"
     lines.append(f"{went}, {format_size(freed)} {would}freed")
-    linked = result.blobs.bytes + result.partials.bytes - freed
+    linked = result.blobs.bytes + result.partials.bytes + result.imports.bytes - freed
     if linked:
         lines.append(f"  {format_size(linked)} of them stay on the disk: releases have links to them")
     lines.append(f"{result.kept_blobs} blobs kept, {format_size(result.kept_bytes)}, in {store}")
+    for one in result.half_done:
+        lines.append(f"  kept for the import of {one.bundle}, of which volumes came: {', '.join(one.volumes)}")
+        lines.append(f"    to give it up: rm -r {shlex.quote(str(one.directory))}, and gc again")
     lines += [f"  left alone, not a name of ours: {path}" for path in result.strangers]
     return "\n".join(lines)

@@ -34,11 +34,11 @@ class Assembly:
 
     def landed(self) -> set[tuple[int, int]]:
         """The stretches (first byte, bytes) that are there, each hashed and synced when it came."""
-        if not self._path.is_file():
-            return set()
         try:
+            length = self._path.stat().st_size
             document = parse_object((self._directory / _JOURNAL).read_bytes(), "journal")
-            return {(int(offset), int(size)) for offset, size in document["landed"]}
+            stretches = {(int(offset), int(size)) for offset, size in document["landed"]}
+            return {(offset, size) for offset, size in stretches if offset + size <= length}
         except (OSError, ValueError, KeyError, TypeError):
             return set()
 
@@ -50,6 +50,8 @@ class Assembly:
         """Write a part in its place; yields bytes written. Raises BadVolume, NoSpace."""
         with explained(self._path):
             self._directory.mkdir(parents=True, exist_ok=True)
+            if not self._path.is_file():
+                (self._directory / _JOURNAL).unlink(missing_ok=True)  # of a file that was deleted
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         digest = hashlib.sha256()
         at = piece.offset

@@ -11,11 +11,12 @@ from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_size
 from bundler.engine.listing import containers
+from bundler.media.leftovers import HalfDone, leftovers, prune
 from bundler.operations.release_record import RELEASES, read_release
-from bundler.store.gc import STEP, Garbage, remove, survey
+from bundler.store.gc import STEP, Garbage, clock, remove, survey
 from bundler.store.layout import Store
 from bundler.store.leases import collecting
-from bundler.store.reach import without
+from bundler.store.reach import reached, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +36,11 @@ class GcResult:
     dropped: tuple[str, ...]
     blobs: Removed
     partials: Removed
+    imports: Removed
     kept_blobs: int
     kept_bytes: int
     strangers: tuple[Path, ...]
+    half_done: tuple[HalfDone, ...]
 
 
 class BundleUp(CheckRefused):
@@ -59,19 +62,34 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
     and IntegrityFailed where a manifest is damaged: then nothing is deleted.
     """
     with collecting(store):
-        dropped = tuple(sorted({str(store.find(name).name) for name in drop}))
+        leaving = {str(entry.name): entry.root.digest for entry in map(store.find, drop)}
+        dropped = tuple(sorted(leaving))
         for name in dropped:
             _refuse_if_up(store, name)
-        found = survey(store, without(store.index(), set(dropped)))
+        needs = reached(store, without(store.index(), set(dropped)))
+        left = leftovers(store, needs, set(leaving.values()), clock(store))
+        found = survey(store, {**needs, "imports that are half done": left.needed})
         blobs, partials = found.blobs, found.partials
+        files = (*blobs, *partials, *left.files)
         if not dry_run:
             if dropped:
                 store.change_index(lambda old: without(old, set(dropped)))
-            events.emit(StepStarted(STEP, sum(file.bytes for file in (*blobs, *partials))))
-            remove((*blobs, *partials), events)
-            freed = sum(file.frees for file in (*blobs, *partials))
+            events.emit(StepStarted(STEP, sum(file.bytes for file in files)))
+            remove(files, events)
+            prune(store)
+            freed = sum(file.frees for file in files)
             events.emit(StepEnded(STEP, f"{len(blobs)} blobs deleted, {format_size(freed)} freed"))
-    return GcResult(dry_run, dropped, _sum(blobs), _sum(partials), found.kept_blobs, found.kept_bytes, found.strangers)
+    return GcResult(
+        dry_run,
+        dropped,
+        _sum(blobs),
+        _sum(partials),
+        _sum(left.files),
+        found.kept_blobs,
+        found.kept_bytes,
+        found.strangers,
+        left.half_done,
+    )
 
 
 def _refuse_if_up(store: Store, name: str) -> None:

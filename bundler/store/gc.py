@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.durable import explained
 from bundler.core.events import BytesMoved, Events
 from bundler.store.layout import Store
 from bundler.store.leases import COLLECTOR, LEASES, Lease, StoreInUse
-from bundler.store.reach import reached, unreached
+from bundler.store.reach import Blobs, unreached
 from bundler.store.writer import owner_of
 
 STEP = "gc"
@@ -32,6 +31,12 @@ class Garbage:
     bytes: int
     frees: int
 
+    @classmethod
+    def of(cls, path: Path) -> Garbage:
+        """A file as it is now."""
+        status = path.lstat()
+        return cls(path, status.st_size, status.st_size if status.st_nlink == 1 else 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Survey:
@@ -44,33 +49,37 @@ class Survey:
     strangers: tuple[Path, ...]
 
 
-def survey(store: Store, entries: Iterable[Descriptor]) -> Survey:
-    """Tell what the index's entries reach from what may go. To be called while `collecting`.
+def survey(store: Store, needs: Mapping[str, Blobs]) -> Survey:
+    """Tell the blobs that someone needs, by owner, from what may go. To be called while `collecting`.
 
-    Raises IntegrityFailed where a manifest is missing or damaged: what it would reach can't be told then.
     Raises StoreInUse where a file in flight may still be written by someone who holds no lease.
     """
-    found = {entry.name: entry.stat() for entry in _files(store.blobs)}
+    found = {entry.name: entry.stat() for entry in files_in(store.blobs)}
     there = {Digest(name): status.st_size for name, status in found.items() if _HEX64.fullmatch(name)}
-    garbage = unreached(there, reached(store, entries))
-    blobs = tuple(_garbage(store.path(digest), found[digest.hex]) for digest in sorted(garbage))
+    garbage = unreached(there, needs)
+    blobs = tuple(Garbage.of(store.path(digest)) for digest in sorted(garbage))
     strangers = [store.blobs / name for name in found if not _HEX64.fullmatch(name)]
     partials: list[Garbage] = []
     writing: list[Lease] = []
-    now = (store.root / LEASES / COLLECTOR).stat().st_mtime  # by the file system's clock, which may be a server's
-    for entry in _files(store.partial):
+    now = clock(store)
+    for entry in files_in(store.partial):
         path, status = Path(entry.path), entry.stat()
         owner = owner_of(path)
         if owner is None:
             strangers.append(path)
         elif owner.dead or (not owner.host and now - status.st_mtime > DAY):
-            partials.append(_garbage(path, status))
+            partials.append(Garbage.of(path))
         else:
             writing.append(Lease("push", owner, path))
     if writing:
         raise StoreInUse(store, tuple(writing))
     kept = len(there) - len(garbage)
     return Survey(blobs, tuple(partials), kept, sum(there.values()) - sum(garbage.values()), tuple(sorted(strangers)))
+
+
+def clock(store: Store) -> float:
+    """Seconds by the clock of the store's file system, which may be a server's. To be called while `collecting`."""
+    return (store.root / LEASES / COLLECTOR).stat().st_mtime
 
 
 def remove(files: Iterable[Garbage], events: Events) -> None:
@@ -81,11 +90,8 @@ def remove(files: Iterable[Garbage], events: Events) -> None:
         events.emit(BytesMoved(STEP, file.path.name, file.bytes))
 
 
-def _files(directory: Path) -> Iterator[os.DirEntry[str]]:
+def files_in(directory: Path) -> Iterator[os.DirEntry[str]]:
+    """The regular files in a directory, by name; none where there is no directory."""
     if directory.is_dir():
         with os.scandir(directory) as entries:
             yield from sorted((entry for entry in entries if entry.is_file(follow_symlinks=False)), key=os.fspath)
-
-
-def _garbage(path: Path, status: os.stat_result) -> Garbage:
-    return Garbage(path, status.st_size, status.st_size if status.st_nlink == 1 else 0)
