@@ -102,11 +102,16 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundler.cli.diff",
         "bundler.cli.gc",
         "bundler.cli.push",
+        "bundler.cli.import",
+        "bundler.cli.export",
+        "bundler.operations.import_volumes",
+        "bundler.operations.export",
+        "bundler.operations.export_image",
         "pynvml",
     ],
 )
 def test_a_verb_of_the_node_runs_on_a_python_that_has_nothing_installed(agent: Path, verb: str) -> None:
-    code = f"import sys; sys.path.insert(0, {str(agent)!r}); import {verb}"
+    code = f"import importlib, sys; sys.path.insert(0, {str(agent)!r}); importlib.import_module({verb!r})"
     result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
 
