@@ -61,8 +61,67 @@ BOUNDS: tuple[Bound, ...] = (
 APART: tuple[tuple[str, str, str], ...] = (("vllm", "sglang", "they pin different versions of xgrammar"),)
 """Packages that no image holds both of, and why (the wheels' METADATA)."""
 
-NEW_ABI_BASES = r"2\.6\.0-cuda12\.6-.*"
-"""Tags of pytorch/pytorch whose PyTorch has the C++11 ABI: 2.6.0+cu126 (2.6.0+cu124, the index's, has the old one)."""
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What an image of pytorch/pytorch brings. `new_abi`: whether its PyTorch has the C++11 ABI; None: not known."""
+
+    torch: str
+    cuda: str
+    new_abi: bool | None = None
+    python: str = "3.11"
+
+
+BASES: tuple[Base, ...] = (Base("2.6.0", "12.4", new_abi=False), Base("2.6.0", "12.6", new_abi=True))
+"""Of the PyTorch builds, those whose ABI was read (symbols of the wheels: 2.6.0+cu124, the index's, and +cu126)."""
 
 OLD_ABI: tuple[tuple[str, str], ...] = (("vllm", ">=0.8.4,<=0.8.5.post1"), ("sgl-kernel", "==0.1.0"))
 """Packages whose wheels want the old C++ ABI (symbols of the wheels; vllm#13608, flash-attention#1644)."""
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSet:
+    """Versions that were resolved together, for the dockerfile of this name. `gpus` have code in all of its wheels."""
+
+    name: str
+    cuda: str
+    torch: str
+    base: str
+    packages: tuple[tuple[str, str], ...]
+    gpus: str
+    serving: str
+
+
+SETS: tuple[VersionSet, ...] = (
+    VersionSet(
+        "cuda12.6-torch2.6",
+        cuda="12.6",
+        torch="2.6.0",
+        base="pytorch/pytorch:2.6.0-cuda12.6-cudnn9-devel",
+        packages=(
+            ("llamafactory", "0.9.3"),
+            ("transformers", "4.51.3"),
+            ("deepspeed", "0.16.9"),
+            ("bitsandbytes", "0.46.0"),
+            ("liger-kernel", "0.5.10"),
+        ),
+        gpus="V100 to H200",  # sm 50 60 70 75 80 86 90 (fatbin headers of the wheel)
+        serving="vllm/vllm-openai:v0.8.5.post1",
+    ),
+    VersionSet(
+        "cuda12.8-torch2.7",
+        cuda="12.8",
+        torch="2.7.0",
+        base="pytorch/pytorch:2.7.0-cuda12.8-cudnn9-devel",
+        packages=(
+            ("llamafactory", "0.9.3"),
+            ("transformers", "4.52.4"),
+            ("deepspeed", "0.16.9"),
+            ("bitsandbytes", "0.46.1"),
+            ("liger-kernel", "0.6.0"),
+        ),
+        gpus="T4 to H200, B200, RTX 50",  # sm 75 80 86 90 100 120, and no V100
+        serving="vllm/vllm-openai:v0.9.2",  # 0.9.0 and 0.9.1 have no sm_120
+    ),
+)
+"""The sets of dockerfiles/. Tests hold each to its requirements, and the table of docs/versions.md to these."""

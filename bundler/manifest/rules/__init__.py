@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem
-from bundler.manifest.rules import datasets, images, names, serving, target, training
+from bundler.manifest.rules import bases, datasets, images, names, serving, target, training
 from bundler.manifest.schema import Manifest
 
 RULES = (
     *names.RULES,
     *target.RULES,
     *images.RULES,
+    *bases.RULES,
     *training.RULES,
     *datasets.RULES,
     *serving.RULES,
