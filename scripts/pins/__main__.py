@@ -2,7 +2,7 @@
 
 What it proves of each set: every pin has a wheel for its platform and Python, or is built from source on purpose; the
 hashes are those that the index states; and the set resolves to itself. Run by hand, as it needs the network.
-`--relock` writes what it finds into the locks.
+`--relock` writes what it finds into the locks, and then fails only where a set does not resolve.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import shutil
 import subprocess
 import sys
 import venv
+from ast import literal_eval
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bundler.cli.table import table
+from bundler.core.durable import write_file
 from scripts.pins.sets import SETS, PinSet, command
 from scripts.world.place import Place
 
@@ -42,8 +44,9 @@ def prove(uv: str, pins: PinSet, *, relock: bool) -> Outcome:
         if done.returncode:
             return Outcome(pins, 0, done.stderr.strip())
         before, after = locked.read_text(), again.read_text()
-    if relock and before != after:
-        locked.write_text(after)
+    if relock:
+        write_file(locked, after.encode())
+        return Outcome(pins, len(versions(after)), "")
     return Outcome(pins, len(versions(after)), "" if before == after else difference(before, after))
 
 
@@ -71,11 +74,32 @@ def difference(before: str, after: str) -> str:
     return f"the same versions; {new_hashes} hashes are new in the index, {gone} gone"
 
 
+_OF_PIP = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+"""pip's settings (pip config), and the variables in which uv takes the same (uv's reference, environment).
+
+Not its extra indexes: what one machine has besides, the locks must not need.
+"""
+
+
+def index_settings(listed: str) -> dict[str, str]:
+    """What `pip config list` says, as uv takes it: uv does not read pip's configuration."""
+    found: dict[str, str] = {}
+    for line in listed.splitlines():
+        name, _, value = line.partition("=")
+        variable = _OF_PIP.get(name.rpartition(".")[2])
+        if variable:
+            found[variable] = " ".join(str(literal_eval(value)).split())  # pip prints the value as Python does
+    return found
+
+
 def _environment() -> dict[str, str]:
-    """uv does not read pip's configuration: it is told the index that pip uses."""
     listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
-    index = next((line.partition("=")[2].strip("'\"") for line in listed.splitlines() if ".index-url=" in line), "")
-    return {**os.environ, **({"UV_DEFAULT_INDEX": index} if index else {})}
+    return {**os.environ, **index_settings(listed)}
 
 
 def _uv() -> str:

@@ -41,6 +41,7 @@ _TRAINING = ("deepspeed", "fire", "jieba")
 SETS = (
     PinSet("cuda12.6-torch2.6", base=BASE, sources=_TRAINING),
     PinSet("cuda12.8-torch2.7", base=BASE, sources=_TRAINING),
+    PinSet("include", "build-tools", deps=False),
     PinSet("include", "torch-cpu", deps=False),
     PinSet("cpu-train", deps=False, sources=_TRAINING),
     PinSet("cpu-serve", deps=False, platform="x86_64-manylinux_2_36"),  # Debian 12; llguidance asks for 2.31

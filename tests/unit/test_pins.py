@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.pins.__main__ import ROOT, difference, unhashed, versions
+from scripts.pins.__main__ import ROOT, difference, index_settings, unhashed, versions
 from scripts.pins.sets import SETS, PinSet, command
 
 LOCK = "a==1.0 \\\n    --hash=sha256:11 \\\n    --hash=sha256:22\nb==2.0 \\\n    --hash=sha256:33\n"
@@ -40,3 +40,17 @@ def test_a_lock_that_moved_says_what_moved() -> None:
 
 def test_the_hashes_that_are_proved_are_the_indexs_and_not_the_locks_own() -> None:
     assert unhashed(LOCK) == "a==1.0\nb==2.0\n"
+
+
+def test_the_index_that_is_asked_is_pips_with_its_certificate_and_no_other() -> None:
+    listed = """global.index-url='https://index.example/simple'
+global.extra-index-url='\\nhttps://a.example\\nhttps://b.example'
+global.cert='/etc/ca.pem'
+install.trusted-host='index.example'
+global.timeout='60'
+"""
+    assert index_settings(listed) == {
+        "UV_DEFAULT_INDEX": "https://index.example/simple",
+        "SSL_CERT_FILE": "/etc/ca.pem",
+        "UV_INSECURE_HOST": "index.example",
+    }

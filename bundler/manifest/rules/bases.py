@@ -118,7 +118,9 @@ def _wheels(one: _OnPytorch) -> Iterator[tuple[KeyPath, str]]:
 
 def _on_pytorch(manifest: Manifest) -> Iterator[_OnPytorch]:
     for name, image in manifest.images.items():
-        if isinstance(image, DockerfileImage) and (base := base_of(image.base)):
+        if not isinstance(image, DockerfileImage) or not image.dockerfile.resolved.is_dir():
+            continue  # a directory that is not there is told by itself
+        if base := base_of(image.base):
             pins = read_pins(image.dockerfile.resolved)
             yield _OnPytorch(("images", name), image, image.base.tag or "", base, pins)
 
