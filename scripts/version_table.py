@@ -20,17 +20,26 @@ def page(before: str) -> str:
 
 
 def _sets() -> Iterator[str]:
-    packages = [name for name, _ in SETS[0].packages]
+    packages = list(dict.fromkeys(name for one in SETS for name, _ in one.packages))
     heads = ["dockerfile", "CUDA", "PyTorch", *packages, "GPUs", "serve with"]
     yield _row(heads)
     yield _row(["---"] * len(heads)).replace(" ", "")
     for one in SETS:
-        yield _row([f"`{one.name}`", one.cuda, one.torch, *_versions(one, packages), one.gpus, f"`{one.serving}`"])
+        yield _row(
+            [
+                f"`{one.name}`",
+                one.cuda,
+                one.torch,
+                *_versions(one, packages),
+                one.gpus,
+                f"`{one.serving}`" if one.serving else "itself",
+            ]
+        )
 
 
 def _versions(one: VersionSet, packages: list[str]) -> list[str]:
     found = dict(one.packages)
-    return [found[name] for name in packages]
+    return [found.get(name, "") for name in packages]
 
 
 def _bounds() -> Iterator[str]:

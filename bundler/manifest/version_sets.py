@@ -75,8 +75,8 @@ class Base:
 BASES: tuple[Base, ...] = (Base("2.6.0", "12.4", new_abi=False), Base("2.6.0", "12.6", new_abi=True))
 """Of the PyTorch builds, those whose ABI was read (symbols of the wheels: 2.6.0+cu124, the index's, and +cu126)."""
 
-OLD_ABI: tuple[tuple[str, str], ...] = (("vllm", ">=0.8.4,<=0.8.5.post1"), ("sgl-kernel", "==0.1.0"))
-"""Packages whose wheels want the old C++ ABI (symbols of the wheels; vllm#13608, flash-attention#1644)."""
+OLD_ABI: tuple[tuple[str, str], ...] = (("vllm", ">=0.8.4,<=0.8.5.post1"), ("sgl-kernel", ">=0.1.0,<=0.1.4"))
+"""Packages whose wheels want the old C++ ABI (symbols of the wheels, of sgl-kernel 0.1.0 and 0.1.4; vllm#13608)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class VersionSet:
     base: str
     packages: tuple[tuple[str, str], ...]
     gpus: str
-    serving: str
+    serving: str = ""
 
 
 SETS: tuple[VersionSet, ...] = (
@@ -122,6 +122,14 @@ SETS: tuple[VersionSet, ...] = (
         ),
         gpus="T4 to H200, B200, RTX 50",  # sm 75 80 86 90 100 120, and no V100
         serving="vllm/vllm-openai:v0.9.2",  # 0.9.0 and 0.9.1 have no sm_120
+    ),
+    VersionSet(
+        "cuda12.4-torch2.6-sglang0.4.6",
+        cuda="12.4",
+        torch="2.6.0",
+        base="pytorch/pytorch:2.6.0-cuda12.4-cudnn9-devel",
+        packages=(("transformers", "4.51.1"), ("sglang", "0.4.6.post5"), ("sgl-kernel", "0.1.4")),
+        gpus="T4 to H200",
     ),
 )
 """The sets of dockerfiles/. Tests hold each to its requirements, and the table of docs/versions.md to these."""

@@ -59,7 +59,7 @@ def unhashed(lock: str) -> str:
 def versions(lock: str) -> dict[str, str]:
     """The packages of a lock, with their versions."""
     lines = (line.split(" ")[0] for line in lock.splitlines() if "==" in line and line[0] not in " #")
-    return {name: version for name, _, version in (line.partition("==") for line in lines)}
+    return {name.partition("[")[0]: version for name, _, version in (line.partition("==") for line in lines)}
 
 
 def difference(before: str, after: str) -> str:

@@ -19,7 +19,10 @@ BASE = ("torch", "torchvision", "triton", *(f"nvidia-{name}-cu12" for name in _C
 
 @dataclass(frozen=True, slots=True)
 class PinSet:
-    """Requirements and their lock. `sources` have no wheel for this platform in the index, and are built."""
+    """Requirements and their lock. `sources` have no wheel for this platform in the index, and are built.
+
+    `newest` is a day (UTC) after which nothing counts as published: for a project that leaves its neighbours unpinned.
+    """
 
     directory: str
     name: str = "requirements"
@@ -27,6 +30,7 @@ class PinSet:
     base: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     platform: str = PLATFORM
+    newest: str = ""
 
     def written(self, root: Path) -> Path:
         """What a person wrote."""
@@ -41,6 +45,7 @@ _TRAINING = ("deepspeed", "fire", "jieba")
 SETS = (
     PinSet("cuda12.6-torch2.6", base=BASE, sources=_TRAINING),
     PinSet("cuda12.8-torch2.7", base=BASE, sources=_TRAINING),
+    PinSet("cuda12.4-torch2.6-sglang0.4.6", base=BASE, sources=("flashinfer-python",), newest="2025-06-01"),
     PinSet("include", "build-tools", deps=False),
     PinSet("include", "torch-cpu", deps=False),
     PinSet("cpu-train", deps=False, sources=_TRAINING),
@@ -57,6 +62,7 @@ def command(uv: str, pins: PinSet, root: Path, output: Path) -> tuple[str, ...]:
         uv, "pip", "compile", "--quiet", "--native-tls", "--no-annotate", "--no-header", "--generate-hashes",
         "--python-version", PYTHON, "--python-platform", pins.platform,
         *(() if pins.deps else ("--no-deps",)),
+        *(("--exclude-newer", pins.newest) if pins.newest else ()),
         "--only-binary", ":all:",
         *(part for name in pins.sources for part in ("--no-binary", name)),
         *(part for name in pins.base for part in ("--no-emit-package", name)),
