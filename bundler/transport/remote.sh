@@ -300,18 +300,19 @@ lock() {
     until ln "index.lock.$me" index.lock 2>/dev/null; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || { rm -f "index.lock.$me"; return 1; }
-        break_lock || sleep 0.1
+        break_lock index.lock || sleep 0.1
     done
     rm -f "index.lock.$me"
 }
 
-# Moves the lock of a process that is gone away; puts it back if another took it over meanwhile.
-break_lock() {
-    holder=$(cat index.lock 2>/dev/null) && gone "$holder" || return 1
-    mv index.lock "index.lock.stale.$me" 2>/dev/null || return 1
-    [ "$(cat "index.lock.stale.$me")" = "$holder" ] || ln "index.lock.stale.$me" index.lock
-    rm -f "index.lock.stale.$me"
-}
+# Removes the lock of a process that is gone, as bundler/store/locking.py does: only who holds LOCK.stale may, else one
+# who looked before another had taken the lock over would remove that one's. A subshell, for variables of its own.
+break_lock() (
+    dead=$(cat "$1" 2>/dev/null) && gone "$dead" || exit 1
+    ln "index.lock.$me" "$1.stale" 2>/dev/null || { break_lock "$1.stale"; exit 1; }
+    [ "$(cat "$1" 2>/dev/null)" != "$dead" ] || rm -f "$1"
+    rm -f "$1.stale"
+)
 
 gone() {
     member "$1" host && [ "$value" = "$host" ] && member "$1" machine && [ "$value" = "$machine" ] || return 1
