@@ -63,6 +63,7 @@ read_line /etc/machine-id
 machine=${line:-$host}
 read_line /proc/sys/kernel/random/boot_id
 boot=$line
+namespace=$(readlink /proc/self/ns/pid 2>/dev/null) || namespace=
 my_machine=$(printf '%.8s' "$machine" | tr -c 'A-Za-z0-9_' _)
 my_boot=$(printf '%.8s' "$boot")
 started $$
@@ -287,8 +288,8 @@ sum() {
 }
 
 owner() {
-    printf '{"host": "%s", "machine": "%s", "boot": "%s", "pid": %s, "start": "%s", "since": %s}' \
-        "$host" "$machine" "$boot" $$ "$my_start" "$(date +%s)"
+    printf '{"host": "%s", "machine": "%s", "boot": "%s", "pid": %s, "start": "%s", "since": %s, "namespace": "%s"}' \
+        "$host" "$machine" "$boot" $$ "$my_start" "$(date +%s)" "$namespace"
 }
 
 # The lock of bundler/store/locking.py: a file that says who holds it, whole when it appears.
@@ -317,6 +318,9 @@ break_lock() (
 gone() {
     member "$1" host && [ "$value" = "$host" ] && member "$1" machine && [ "$value" = "$machine" ] || return 1
     member "$1" boot && [ "$value" = "$boot" ] || return 0
+    if [ -n "$namespace" ] && member "$1" namespace && [ -n "$value" ] && [ "$value" != "$namespace" ]; then
+        return 1 # a container's pids are its own
+    fi
     member "$1" pid && started "$value" && member "$1" start && [ "$value" != "$start" ]
 }
 

@@ -312,7 +312,8 @@ def test_a_lock_of_another_machine_or_a_living_process_is_respected(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(far_end, "LOCK_SECONDS", 0)
-    for holder in (Owner.me(), replace(Owner.me(), host="elsewhere", pid=2**22 + 1)):
+    elsewhere = replace(Owner.me(), pid=2**22 + 1)
+    for holder in (Owner.me(), replace(elsewhere, host="elsewhere"), replace(elsewhere, namespace="pid:[1]")):
         session = prepared(store)
         text = json.dumps(holder.to_json())
         (store / "index.lock").write_text(text)
