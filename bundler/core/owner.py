@@ -26,7 +26,11 @@ def process_start(pid: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process: host, machine id, boot id, pid and its start time (a pid alone comes back after a reboot)."""
+    """A process: host, machine id, boot id, pid and its start time (a pid alone comes back after a reboot).
+
+    `namespace` names the pids among which its pid counts (pid_namespaces(7)); empty where it is not known, as in files
+    of earlier versions.
+    """
 
     host: str
     machine: str
@@ -34,6 +38,7 @@ class Owner:
     pid: int
     start: str
     since: float = 0.0
+    namespace: str = ""
 
     @classmethod
     def me(cls) -> Owner:
@@ -43,11 +48,13 @@ class Owner:
     @classmethod
     def parse(cls, document: dict[str, Any]) -> Owner:
         """Read what `to_json` wrote; missing members are empty, so that a strange owner counts as unknown."""
-        host, machine, boot, start = (str(document.get(key, "")) for key in ("host", "machine", "boot", "start"))
+        host, machine, boot, start, namespace = (
+            str(document.get(key, "")) for key in ("host", "machine", "boot", "start", "namespace")
+        )
         pid, since = document.get("pid"), document.get("since")
         if not isinstance(pid, int) or not isinstance(since, (int, float, type(None))):
             return cls("", "", "", 0, "")
-        return cls(host, machine, boot, pid, start, float(since or 0.0))
+        return cls(host, machine, boot, pid, start, float(since or 0.0), namespace)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -55,11 +62,15 @@ class Owner:
 
     @property
     def dead(self) -> bool:
-        """Whether this process is certainly gone. A process of another machine is never certain."""
+        """Whether this process is certainly gone. One of another machine or pid namespace is never certain."""
         mine = Owner.me()
         if (self.machine, self.host) != (mine.machine, mine.host):  # cloned disks share a machine id
             return False
-        return self.boot != mine.boot or not _runs(self.pid, self.start)
+        if self.boot != mine.boot:
+            return True
+        if self.namespace and mine.namespace and self.namespace != mine.namespace:  # a container's pids are its own
+            return False
+        return not _runs(self.pid, self.start)
 
     @property
     def key(self) -> str:
@@ -90,4 +101,11 @@ def _runs(pid: int, start: str) -> bool:
 def _myself(pid: int) -> Owner:
     machine = _read("/etc/machine-id") or socket.gethostname()
     boot = _read("/proc/sys/kernel/random/boot_id")
-    return Owner(socket.gethostname(), machine, boot, pid, process_start(pid), time.time())
+    return Owner(socket.gethostname(), machine, boot, pid, process_start(pid), time.time(), _pid_namespace())
+
+
+def _pid_namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""

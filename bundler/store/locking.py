@@ -7,7 +7,7 @@ import os
 import shlex
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from bundler.core.durable import explained, sync
@@ -40,7 +40,7 @@ def holding(path: Path, what: str, *, patience: float = PATIENCE) -> Iterator[No
         while not _acquire(path):
             owner = holder(path)
             if owner and owner.dead:
-                _break(path, owner)
+                _break(path, owner, what, max(0.0, deadline - time.monotonic()))
             elif time.monotonic() >= deadline:
                 raise Held(what, path, owner or Owner("", "", "", 0, ""))
             else:
@@ -73,14 +73,12 @@ def holder(path: Path) -> Owner | None:
         return None
 
 
-def _break(path: Path, dead: Owner) -> None:
-    """Move a dead owner's lock away; if another took it over meanwhile, put theirs back."""
-    aside = path.with_name(f"{path.name}.stale.{Owner.me().key}.{time.monotonic_ns()}")
-    try:
-        os.rename(path, aside)
-    except FileNotFoundError:
-        return
-    if holder(aside) != dead:
-        with suppress(FileExistsError):
-            os.link(aside, path)
-    aside.unlink()
+def _break(path: Path, dead: Owner, what: str, patience: float) -> None:
+    """Remove a dead owner's lock, unless another did it meanwhile. Raises Held after `patience` seconds.
+
+    Only who holds the lock `PATH.stale` does so: else one who looked before the first had taken the lock over would
+    remove a living owner's. A breaker that died is broken in the same way.
+    """
+    with holding(path.with_name(f"{path.name}.stale"), what, patience=patience):
+        if holder(path) == dead:
+            path.unlink()

@@ -63,6 +63,7 @@ read_line /etc/machine-id
 machine=${line:-$host}
 read_line /proc/sys/kernel/random/boot_id
 boot=$line
+namespace=$(readlink /proc/self/ns/pid 2>/dev/null) || namespace=
 my_machine=$(printf '%.8s' "$machine" | tr -c 'A-Za-z0-9_' _)
 my_boot=$(printf '%.8s' "$boot")
 started $$
@@ -287,8 +288,8 @@ sum() {
 }
 
 owner() {
-    printf '{"host": "%s", "machine": "%s", "boot": "%s", "pid": %s, "start": "%s", "since": %s}' \
-        "$host" "$machine" "$boot" $$ "$my_start" "$(date +%s)"
+    printf '{"host": "%s", "machine": "%s", "boot": "%s", "pid": %s, "start": "%s", "since": %s, "namespace": "%s"}' \
+        "$host" "$machine" "$boot" $$ "$my_start" "$(date +%s)" "$namespace"
 }
 
 # The lock of bundler/store/locking.py: a file that says who holds it, whole when it appears.
@@ -300,22 +301,26 @@ lock() {
     until ln "index.lock.$me" index.lock 2>/dev/null; do
         tries=$((tries - 1))
         [ $tries -gt 0 ] || { rm -f "index.lock.$me"; return 1; }
-        break_lock || sleep 0.1
+        break_lock index.lock || sleep 0.1
     done
     rm -f "index.lock.$me"
 }
 
-# Moves the lock of a process that is gone away; puts it back if another took it over meanwhile.
-break_lock() {
-    holder=$(cat index.lock 2>/dev/null) && gone "$holder" || return 1
-    mv index.lock "index.lock.stale.$me" 2>/dev/null || return 1
-    [ "$(cat "index.lock.stale.$me")" = "$holder" ] || ln "index.lock.stale.$me" index.lock
-    rm -f "index.lock.stale.$me"
-}
+# Removes the lock of a process that is gone, as bundler/store/locking.py does: only who holds LOCK.stale may, else one
+# who looked before another had taken the lock over would remove that one's. A subshell, for variables of its own.
+break_lock() (
+    dead=$(cat "$1" 2>/dev/null) && gone "$dead" || exit 1
+    ln "index.lock.$me" "$1.stale" 2>/dev/null || { break_lock "$1.stale"; exit 1; }
+    [ "$(cat "$1" 2>/dev/null)" != "$dead" ] || rm -f "$1"
+    rm -f "$1.stale"
+)
 
 gone() {
     member "$1" host && [ "$value" = "$host" ] && member "$1" machine && [ "$value" = "$machine" ] || return 1
     member "$1" boot && [ "$value" = "$boot" ] || return 0
+    if [ -n "$namespace" ] && member "$1" namespace && [ -n "$value" ] && [ "$value" != "$namespace" ]; then
+        return 1 # a container's pids are its own
+    fi
     member "$1" pid && started "$value" && member "$1" start && [ "$value" != "$start" ]
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,20 @@ def test_a_process_of_another_machine_is_never_taken_for_dead() -> None:
 def test_a_pid_that_came_back_after_a_reboot_is_another_process() -> None:
     me = Owner.me()
     assert Owner(me.host, me.machine, "an earlier boot", me.pid, me.start).dead
+
+
+def test_a_process_of_another_container_is_not_judged_by_a_pid_that_means_another_process_here() -> None:
+    """Two containers may share a host's name, its machine id and its boot."""
+    gone = replace(Owner.me(), start="1")
+    assert gone.dead
+    assert not replace(gone, namespace="pid:[1]").dead
+    assert replace(gone, namespace="pid:[1]", boot="an earlier boot").dead
+
+
+def test_an_owner_that_an_earlier_version_wrote_is_read() -> None:
+    written = replace(Owner.me(), start="1").to_json()
+    del written["namespace"]
+    assert Owner.parse(written).dead
 
 
 def test_exit_codes_are_what_scripts_were_written_against() -> None:

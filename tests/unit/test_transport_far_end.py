@@ -59,6 +59,16 @@ def put(session: Session, data: bytes, hex_: str = HEX, offset: int = 0) -> str:
     return session.answer()
 
 
+def swapped(session: Session) -> str:
+    """The answer to an index put in the place of itself."""
+    session.request("index")
+    before, length = session.answer().split()[1:]
+    raw = session.read(int(length))
+    session.request("swap", before, len(raw))
+    session.send(raw)
+    return session.answer()
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_any_login_shell_starts_it(shell: str, tmp_path: Path) -> None:
     session = start(tmp_path / "it's a $(store)", shell)
@@ -275,20 +285,35 @@ def test_a_lock_of_a_dead_process_is_taken_over(session: Session, store: Path) -
         Owner(me.host, me.machine, me.boot, 1, "0"),
     ):
         (store / "index.lock").write_text(json.dumps(stale.to_json()))
-        session.request("index")
-        before, length = session.answer().split()[1:]
-        raw = session.read(int(length))
-        session.request("swap", before, len(raw))
-        session.send(raw)
-        assert session.answer() == "swapped"
+        assert swapped(session) == "swapped"
     assert not (store / "index.lock").exists()
+
+
+def test_whoever_died_while_breaking_a_lock_holds_no_push_up(session: Session, store: Path) -> None:
+    dead = Owner(Owner.me().host, Owner.me().machine, "another boot", 1, "1")
+    for name in ("index.lock", "index.lock.stale", "index.lock.stale.stale"):
+        (store / name).write_text(json.dumps(dead.to_json()))
+    assert swapped(session) == "swapped"
+    assert not list(store.glob("index.lock*"))
+
+
+def test_a_lock_that_another_is_breaking_is_left_to_it(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other may have broken it and taken it by the time that this one would."""
+    monkeypatch.setattr(far_end, "LOCK_SECONDS", 1)
+    dead = Owner(Owner.me().host, Owner.me().machine, "another boot", 1, "1")
+    session = prepared(store)
+    (store / "index.lock").write_text(json.dumps(dead.to_json()))
+    (store / "index.lock.stale").write_text(json.dumps(Owner.me().to_json()))
+    assert swapped(session) == f"held index.lock {json.dumps(dead.to_json())}"
+    session.close()
 
 
 def test_a_lock_of_another_machine_or_a_living_process_is_respected(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(far_end, "LOCK_SECONDS", 0)
-    for holder in (Owner.me(), replace(Owner.me(), host="elsewhere", pid=2**22 + 1)):
+    elsewhere = replace(Owner.me(), pid=2**22 + 1)
+    for holder in (Owner.me(), replace(elsewhere, host="elsewhere"), replace(elsewhere, namespace="pid:[1]")):
         session = prepared(store)
         text = json.dumps(holder.to_json())
         (store / "index.lock").write_text(text)
