@@ -12,26 +12,12 @@ import click
 from bundler.cli import options
 from bundler.core.errors import DoneInPart
 from bundler.core.events import Events
-from bundler.core.size import format_duration, format_size, parse_size
+from bundler.core.size import format_duration, format_size
 from bundler.store.layout import Store
 
 if TYPE_CHECKING:
     from bundler.operations.export import ExportResult
     from bundler.operations.export_image import ExportedImage
-
-
-class Size(click.ParamType):  # type: ignore[type-arg]
-    """`4GiB`, in bytes."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        try:
-            return parse_size(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
 
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]
@@ -52,7 +38,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
 @click.command("export")
 @click.argument("bundle")
 @click.argument("destinations", metavar="DEST...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--volume-size", type=Size(), help="Volumes shorter than this: 4GiB, 25GB.")
+@click.option("--volume-size", type=options.SIZE, help="Volumes shorter than this: 4GiB, 25GB.")
 @click.option("--volumes", "only", type=Numbers(), help="Only these: 3, 3-5, 3-. With --volume-size.")
 @click.option("--since", type=click.Path(path_type=Path), help="A receipt or a lock: leave out the blobs it covers.")
 @click.option("--docker", "image", metavar="IMAGE", help="Only this image, as a tar for `docker load`.")

@@ -34,6 +34,7 @@ VERBS: dict[str, dict[str, str]] = {
     "Anywhere": {
         "config": "Show the settings, and where each came from.",
         "list": "List the bundles of a store.",
+        "receipts": "List what hosts have been sent, and verified.",
         "inspect": "Show what a bundle holds, and where it came from.",
         "diff": "Say what changed between two bundles.",
         "verify": "Read every byte of a bundle again, or of all.",

@@ -33,8 +33,22 @@ class _Size(click.ParamType):  # type: ignore[type-arg] # generic from click 8.2
             self.fail(str(error), param, ctx)
 
 
+class _Rate(_Size):
+    name = "rate"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        rate = super().convert(value.removesuffix("/s") if isinstance(value, str) else value, param, ctx)
+        if rate < _SLOWEST:
+            self.fail(f"{value} is too slow to be meant: 16KiB/s at least", param, ctx)
+        return rate
+
+
 SIZE = _Size()
 """An option's value like `48GiB` or `500MB`, in bytes."""
+
+RATE = _Rate()
+"""An option's value like `50MiB/s`, in bytes a second."""
+_SLOWEST = 16 << 10
 
 
 def default_store() -> Path:

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bundler.cli import options
+from bundler.cli.table import table
 from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_duration, format_size
-from bundler.store.layout import Store
+from bundler.store.layout import BundleEntry, Store
+
+if TYPE_CHECKING:
+    from bundler.operations.push_plan import PushPlan
 
 
 @click.command("push")
@@ -27,6 +32,14 @@ from bundler.store.layout import Store
 )
 @click.option("--streams", type=click.IntRange(1, 16), help="Connections at once.")
 @click.option("--recheck", is_flag=True, help="Hash on the host what is there already, and send again what is damaged.")
+@click.option("--limit", type=options.RATE, help="Send no more than this in a second: 50MiB/s.")
+@click.option("--dry-run", is_flag=True, help="Show what would be sent and how long it takes; change nothing there.")
+@click.option(
+    "--accept-new-host-key",
+    "accept_new",
+    is_flag=True,
+    help="Take the key of a host that is not known yet, and remember it. Never one that has changed.",
+)
 @options.store
 @options.output
 @options.running("push")
@@ -38,6 +51,9 @@ def command(
     ssh_config: Path | None,
     streams: int | None,
     recheck: bool,
+    limit: int | None,
+    dry_run: bool,
+    accept_new: bool,
     store: Path,
     output: str,
     events: Events,
@@ -50,16 +66,23 @@ def command(
     bundle push demo root@10.0.0.5:/data/bundles
     bundle push demo gpu-host:/data/bundles            # an alias of ~/.ssh/config
     bundle push demo ssh://root@10.0.0.5:2222/data/bundles --identity ~/.ssh/id_ed25519
+    bundle push demo root@10.0.0.5:/data/bundles --limit 50MiB/s --dry-run
     """
     from bundler.operations.push import push
+    from bundler.operations.push_plan import plan_push
     from bundler.transport.destination import Destination
+    from bundler.transport.limit import Limit
     from bundler.transport.openssh_client import OpenSshClient
     from bundler.transport.shell_store import STREAMS, ShellStore
 
     opened = Store.open(store)
     entry = opened.find(bundle)
-    target = Destination.parse(destination, port=port or 0, identity=identity, config=ssh_config)
-    with closing(ShellStore(OpenSshClient(target), streams=streams or STREAMS)) as remote:
+    target = Destination.parse(destination, port=port or 0, identity=identity, config=ssh_config, accept_new=accept_new)
+    ceiling = Limit(limit) if limit else None
+    with closing(ShellStore(OpenSshClient(target), streams=streams or STREAMS, limit=ceiling)) as remote:
+        if dry_run:
+            show_plan(entry, plan_push(opened, entry, remote, events, limit=limit), output)
+            return
         result = push(opened, entry, remote, events, recheck=recheck)
     sent = f"{result.sent.blobs} blobs sent ({format_size(result.sent.bytes)})"
     present = f"{result.present.blobs} were there ({format_size(result.present.bytes)})"
@@ -82,3 +105,37 @@ def command(
         f"  receipt {result.receipt}\n"
         f"  there: {result.directory}/bundle up {entry.name}",
     )
+
+
+def show_plan(bundle: BundleEntry, plan: PushPlan, output: str) -> None:
+    """What a push would send: a table, the largest first."""
+    sizes = [(parcel.label, format_size(parcel.size), format_size(parcel.bytes)) for parcel in plan.parcels]
+    there = f"{plan.present.blobs} blobs are there ({format_size(plan.present.bytes)})"
+    lines = [table(("TO SEND", "SIZE", "BYTES"), sizes)] if sizes else []
+    lines.append(f"{bundle.name} to {plan.host}:{plan.directory}: {_amount(plan)}; {there}")
+    if plan.free is not None:
+        lines.append(f"  {format_size(plan.free)} free there; nothing was sent or changed")
+    document = {
+        "bundle": str(bundle.name),
+        "root": str(bundle.root.digest),
+        "dry_run": True,
+        "host": plan.host,
+        "directory": plan.directory,
+        "to_send": [to_json(parcel) for parcel in plan.parcels],
+        "bytes": plan.bytes,
+        "present": to_json(plan.present),
+        "free": plan.free,
+        "rate": to_json(plan.rate) if plan.rate else None,
+        "seconds": None if plan.seconds is None else round(plan.seconds, 2),
+    }
+    options.show(output, document, "\n".join(lines))
+
+
+def _amount(plan: PushPlan) -> str:
+    if not plan.parcels:
+        return "nothing to send"
+    amount = f"{len(plan.parcels)} blobs, {format_size(plan.bytes)} to send"
+    if plan.rate is None or plan.seconds is None:
+        return f"{amount}; how fast the way is can't be told before the first push"
+    speed = f"{format_size(plan.rate.bytes_per_second)}/s ({plan.rate.source})"
+    return f"{amount}, about {format_duration(plan.seconds)} at {speed}"

@@ -20,6 +20,9 @@ from bundler.transport.place import Place
 from bundler.transport.receipts import Receipt, Tally
 from bundler.transport.remote_store import STEP_CHECK, STEP_SEND, Holdings, RemoteStore
 
+_TELLING = 16 << 20
+"""Bytes that must have gone for their time to say how fast the way is."""
+
 _SPARE_INODES = 16  # the index, the agent, the locks
 
 
@@ -96,12 +99,13 @@ def push(
             present = _rechecked(present, remote, events)
         there = {member.blob.digest for member in present}
         missing = [member for member in members if member.blob.digest not in there]
-        _check_room(missing, holdings, remote.place)
+        check_room(missing, holdings, remote.place)
         total = _bytes(missing)
         events.emit(StepStarted(STEP_SEND, total))
-        moved = 0
+        moved, sending = 0, time.monotonic()
         if missing:
             moved = remote.send(store, missing, events)
+        rate = int(moved / (time.monotonic() - sending)) if moved >= _TELLING else 0
         remote.commit(members, agent, entries)
     seconds = time.monotonic() - began
     verified = members if recheck else missing
@@ -116,6 +120,8 @@ def push(
         present=Tally(len(present), _bytes(present)),
         host_keys=remote.host_keys,
         blobs=tuple(sorted(member.blob.digest for member in members)),
+        hashed=tuple(sorted(member.blob.digest for member in verified)),
+        rate=rate,
     )
     path = receipts.write(receipt, receipts_in)
     events.emit(StepEnded(STEP_SEND, f"{len(missing)} blobs sent, {len(present)} were there"))
@@ -140,7 +146,8 @@ def _rechecked(present: list[Member], remote: RemoteStore, events: Events) -> li
     return [member for member in present if member.blob.digest not in damaged]
 
 
-def _check_room(missing: Iterable[Member], holdings: Holdings, place: Place) -> None:
+def check_room(missing: Iterable[Member], holdings: Holdings, place: Place) -> None:
+    """Raises HostTooSmall where what is missing does not fit what is free."""
     blobs = [member.blob for member in missing]
     needed = sum(max(0, blob.size - holdings.begun.get(blob.digest, 0)) for blob in blobs)
     if holdings.free_bytes is not None and needed > holdings.free_bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -13,9 +13,10 @@ from bundler.core.owner import Owner
 from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.transport.client import Client
 from bundler.transport.far_end import launcher, program
+from bundler.transport.limit import Limit
 from bundler.transport.place import Place
 from bundler.transport.refusals import ConnectionFailed, ConnectionLost, NoShell
-from bundler.transport.remote_errors import LacksTools, RemoteLocked, RemoteNoSpace, RemoteRefused
+from bundler.transport.remote_errors import LacksTools, RemoteFileTooLarge, RemoteLocked, RemoteNoSpace, RemoteRefused
 from bundler.transport.session import Session
 from bundler.transport.wire import WireBroken
 
@@ -24,22 +25,24 @@ _AVAILABLE = re.compile(r"\s\d+\s+\d+\s+(\d+)\s+(?:\d+%|-)\s")
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where the store is on the host, and what may still be written there."""
+    """Where the store is on the host, and what may still be written there. `made`: whether there is one."""
 
     directory: str
     free_bytes: int | None
     free_inodes: int | None
+    made: bool = True
 
 
 class Connector:
     """Opens sessions to one store. Used by several threads; `cancelled` ends what any of them waits for."""
 
-    def __init__(self, client: Client, *, stall: float) -> None:
+    def __init__(self, client: Client, *, stall: float, limit: Limit | None = None) -> None:
         self.client = client
         self.destination = client.destination
         self.cancelled = threading.Event()
         self.room: Room | None = None
         self._stall = stall
+        self._limit = limit
         self._idle: list[Session] = []
         self._lock = threading.Lock()
 
@@ -56,21 +59,42 @@ class Connector:
         Raises ConnectionFailed, also in the place of a WireBroken of the block; LacksTools, RemoteRefused,
         RemoteNoSpace.
         """
-        session = self._take() or self._connect()
-        try:
+        session = self._take() or self._connect(self.prepare)[0]
+        with self._kept(session):
             yield session
+        with self._lock:
+            self._idle.append(session)
+
+    @contextmanager
+    def visit(self) -> Iterator[tuple[Session, Room]]:
+        """A session that has made nothing there. Raises as `borrow`."""
+        session, room = self._connect(self.look)
+        with self._kept(session):
+            yield session, room
+        session.close()
+
+    @contextmanager
+    def _kept(self, session: Session) -> Iterator[None]:
+        try:
+            yield
         except WireBroken as broken:
             session.abandon()
             raise self._explain(broken) from broken
         except BaseException:
             session.abandon()
             raise
-        with self._lock:
-            self._idle.append(session)
 
     def prepare(self, session: Session) -> Room:
         """Make the store unless it is there. Raises LacksTools, RemoteRefused, RemoteNoSpace, WireBroken."""
-        session.request("prepare")
+        self.room = self._room(session, "prepare")
+        return self.room
+
+    def look(self, session: Session) -> Room:
+        """See whether the store is there. Raises as `prepare`."""
+        return self._room(session, "look")
+
+    def _room(self, session: Session, verb: str) -> Room:
+        session.request(verb)
         free: dict[str, int] = {}  # kibibytes and inodes, where df prints what POSIX says
         while True:
             word, _, rest = session.answer().partition(" ")
@@ -78,9 +102,9 @@ class Connector:
                 available = _AVAILABLE.search(f" {rest} ")
                 if available:
                     free[word] = int(available[1])
-            elif word == "ready":
-                self.room = Room(rest, free["bytes"] * 1024 if "bytes" in free else None, free.get("inodes"))
-                return self.room
+            elif word in ("ready", "absent"):
+                free_bytes = free["bytes"] * 1024 if "bytes" in free else None
+                return Room(rest, free_bytes, free.get("inodes"), made=word == "ready")
             else:
                 raise self.refusal(word, rest)
 
@@ -96,6 +120,8 @@ class Connector:
             return LacksTools(self.place, rest)
         if word == "full":
             return RemoteNoSpace(self.place, said)
+        if word == "large":
+            return RemoteFileTooLarge(self.place, int(rest))
         if word == "failed":
             return RemoteRefused(self.place, said)
         return NoShell(self.destination, f"it answered: {word} {rest}"[:300])
@@ -109,18 +135,23 @@ class Connector:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
-    def _connect(self) -> Session:
+    def _connect(self, settle: Callable[[Session], Room]) -> tuple[Session, Room]:
         text = program(self.destination.directory)
         try:
-            session = Session(self.client.command(launcher(text)), text, stall=self._stall, cancelled=self.cancelled)
+            session = Session(
+                self.client.command(launcher(text)),
+                text,
+                stall=self._stall,
+                cancelled=self.cancelled,
+                limit=self._limit,
+            )
             try:
-                self.prepare(session)
+                return session, settle(session)
             except BaseException:
                 session.abandon()
                 raise
         except WireBroken as broken:
             raise self._explain(broken) from broken
-        return session
 
     def _explain(self, broken: WireBroken) -> ConnectionFailed:
         if failure := self.client.failure(broken):

@@ -35,6 +35,7 @@ class Destination:
     """A store behind SSH. What is empty or 0 here, the user's ssh configuration decides.
 
     `directory` is absolute, or relative to the login's home. `config` stands in the place of ~/.ssh/config.
+    `accept_new` takes the key of a host that is not known and remembers it; never one that has changed.
     """
 
     host: str
@@ -43,6 +44,7 @@ class Destination:
     port: int = 0
     identity: Path | None = None
     config: Path | None = None
+    accept_new: bool = False
 
     @classmethod
     def parse(
@@ -52,6 +54,7 @@ class Destination:
         port: int = 0,
         identity: Path | None = None,
         config: Path | None = None,
+        accept_new: bool = False,
     ) -> Destination:
         """Read `[user@]host[:directory]` or `ssh://[user@]host[:port][/directory]`. Raises MalformedDestination."""
         form = _URL if text.startswith("ssh://") else _SCP
@@ -71,7 +74,7 @@ class Destination:
         chosen = int(parts.get("port") or 0) or port
         if not 0 <= chosen <= 65535:
             raise MalformedDestination(text, f"{chosen} is not a port")
-        return cls(host, directory, user, chosen, identity, config)
+        return cls(host, directory, user, chosen, identity, config, accept_new)
 
     @property
     def login(self) -> str:

@@ -37,9 +37,22 @@ class DirectoryStore:
         """None: nothing is authenticated."""
         return ()
 
+    def look(self) -> Holdings:
+        """See RemoteStore."""
+        if (self._root / "oci-layout").is_file():
+            return self._holdings(Store.open(self._root))
+        above = next(path for path in (self._root, *self._root.absolute().parents) if path.is_dir())
+        status = os.statvfs(above)
+        return Holdings(status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None)
+
+    def rate(self) -> None:
+        """See RemoteStore. A disk says nothing before it is full of caches."""
+
     def survey(self) -> Holdings:
         """See RemoteStore."""
-        store = Store.create(self._root)
+        return self._holdings(Store.create(self._root))
+
+    def _holdings(self, store: Store) -> Holdings:
         status = os.statvfs(self._root)
         whole = {Digest(path.name): path.stat().st_size for path in store.blobs.iterdir() if len(path.name) == 64}
         names = {path.name.partition(".")[0] for path in store.partial.iterdir()}

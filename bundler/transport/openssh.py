@@ -17,7 +17,6 @@ _FASTEST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 _OPTIONS = (
     ("BatchMode", "yes"),  # a question would wait unseen
-    ("StrictHostKeyChecking", "yes"),  # a key is accepted by a person, or not at all
     ("UpdateHostKeys", "no"),
     ("ConnectTimeout", str(CONNECT_SECONDS)),
     ("ServerAliveInterval", str(ALIVE_SECONDS)),
@@ -95,7 +94,9 @@ def subsystem(destination: Destination, ciphers: Sequence[str], name: str) -> tu
 
 
 def _options(destination: Destination, ciphers: Sequence[str]) -> tuple[str, ...]:
-    options = [*_OPTIONS, *((("Ciphers", ",".join(ciphers)),) if ciphers else ())]
+    # A key is accepted by a person, here or by hand; one that has changed never is (ssh_config(5)).
+    strict = ("StrictHostKeyChecking", "accept-new" if destination.accept_new else "yes")
+    options = [strict, *_OPTIONS, *((("Ciphers", ",".join(ciphers)),) if ciphers else ())]
     spelled = (word for name, value in options for word in ("-o", f"{name}={value}"))
     return (*selection(destination), *spelled)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bundler.core.digest import Digest
 from bundler.core.durable import write_file
 from bundler.core.records import from_bytes, to_json
-from bundler.core.strict_json import canonical
+from bundler.core.strict_json import MalformedJson, canonical
 
 FORMAT = 1
 
@@ -31,7 +31,8 @@ class Receipt:
 
     `verified` were hashed there in this push; `present` were there before it, whole by their length, each hashed
     when it came. `host_keys` are the fingerprints that this machine knows the host by. `blobs` are all that the bundle
-    consists of, sorted: what an export since this receipt leaves out.
+    consists of, sorted: what an export since this receipt leaves out; `hashed` those of them that `verified` counts.
+    `rate` is the bytes a second that went there in this push, 0 where too few did to say.
     """
 
     format: int
@@ -44,6 +45,8 @@ class Receipt:
     present: Tally
     host_keys: tuple[str, ...] = field(default=())
     blobs: tuple[Digest, ...] = field(default=())
+    hashed: tuple[Digest, ...] = field(default=())
+    rate: int = 0
 
 
 def receipts_directory() -> Path:
@@ -72,6 +75,21 @@ def read(path: Path) -> Receipt:
     return from_bytes(Receipt, path.read_bytes(), str(path))
 
 
-def listed(directory: Path | None = None) -> tuple[Receipt, ...]:
-    """All receipts, the oldest first."""
-    return tuple(read(path) for path in sorted((directory or receipts_directory()).glob("*.json")))
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The receipts of this machine with their files, the oldest first; `damaged` are files that say nothing."""
+
+    receipts: tuple[tuple[Path, Receipt], ...]
+    damaged: tuple[Path, ...]
+
+
+def listed(directory: Path | None = None) -> Kept:
+    """All receipts that are kept here."""
+    found: list[tuple[Path, Receipt]] = []
+    damaged: list[Path] = []
+    for path in sorted((directory or receipts_directory()).glob("*.json")):
+        try:
+            found.append((path, read(path)))
+        except (MalformedJson, OSError):
+            damaged.append(path)
+    return Kept(tuple(found), tuple(damaged))

@@ -49,7 +49,19 @@ class UnknownHostKey(ConnectionFailed):
             f"the host key of {name} is not known",
             because=f"no known_hosts file lists it{seen}",
             hint=f"{_ssh(destination, '-o', 'StrictHostKeyChecking=ask')}   # compare the fingerprint that it shows "
-            "with the one that the host's administrator names, then answer yes",
+            "with the one that the host's administrator names, then answer yes; or, when it is right, push with "
+            "--accept-new-host-key",
+        )
+
+
+class NoAcceptNew(ConnectionFailed):
+    """This machine's ssh can't be told to accept the keys of new hosts alone."""
+
+    def __init__(self, destination: Destination) -> None:
+        super().__init__(
+            "this machine's ssh does not know --accept-new-host-key",
+            because="OpenSSH has it from 7.6 on (2017), as StrictHostKeyChecking=accept-new",
+            hint=f"{_ssh(destination, '-o', 'StrictHostKeyChecking=ask')}   # answer yes, then push without the flag",
         )
 
 
@@ -164,6 +176,7 @@ _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|host key for .* h
 _CHANGED_NAME = re.compile(r"[Hh]ost key for (\S+) has changed")
 _UNKNOWN_NAME = re.compile(r"host key is known for (\S+) and")
 _UNKNOWN = re.compile(r"host key is known for .* strict checking|Host key verification failed")
+_NO_ACCEPT_NEW = re.compile(r"unsupported option \"accept-new\"")
 _REFUSED = re.compile(r"port \d+: Connection refused")
 _NAME = re.compile(r"Could not resolve hostname .*")
 _TIMEOUT = re.compile(
@@ -198,6 +211,8 @@ def classify(said: str, destination: Destination, resolved: Resolved, offered: O
         return AuthenticationFailed(destination, resolved, match[1] or "")
     if match := _NEGOTIATE.search(said):
         return NothingInCommon(resolved, match[0])
+    if _NO_ACCEPT_NEW.search(said):
+        return NoAcceptNew(destination)
     if match := _CONFIG.search(said):
         return BadConfiguration(destination, match[0])
     if _REFUSED.search(said):

@@ -4,8 +4,11 @@
 #
 #   request                    bytes   answers
 #   prepare                            bytes and inodes (what df says), ready DIRECTORY; or lacks TOOL..., held LOCK OWNER
+#   look                               as prepare, and changes nothing; absent DIRECTORY where there is no store yet
+#   sink COUNT                 COUNT   sunk
+#   fits COUNT                         fits, or large COUNT where no file may be so long
 #   disown OWNER...
-#   list                               what ls -n says of blobs and partial files, end
+#   list [kept]                        what ls -n says of blobs and partial files, end; `kept`: removes nothing
 #   open HEX...                        at HEX LENGTH, of each
 #   put HEX OFFSET COUNT       COUNT
 #   follow HEX OFFSET COUNT    COUNT
@@ -89,8 +92,8 @@ abandoned() {
 
 # --- the store ---
 
-# Says what is lacking, refused or there; leaves us in the store's directory.
-prepare() {
+# Says what the host lacks. Chooses what hashes.
+tools() {
     lacking=
     for tool in cat chmod cp date dd df ln ls mkdir mv rm sha256sum sleep sync timeout tr truncate wc; do
         command -v $tool >/dev/null || lacking="$lacking $tool"
@@ -106,13 +109,62 @@ prepare() {
     case $(printf abc | openssl dgst -sha256 -r 2>/dev/null) in
     ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad*) hash='openssl dgst -sha256 -r' ;;
     esac
+}
+
+# Says what is lacking, refused or there; leaves us in the store's directory.
+prepare() {
+    tools || return 1
     said=$(mkdir -p -- "$store/blobs/sha256" "$store/partial" 2>&1) && said=$(cd -- "$store" 2>&1) &&
         cd -- "$store" && store=$(pwd -P) && said=$(probe 2>&1) || { trouble $? - "$said"; return 1; }
     said=$({ place index.json "$empty_index" && place oci-layout "$layout"; } 2>&1) || { trouble $? - "$said"; return 1; }
     lease || return 1
-    df -Pk . | { read -r line; read -r line; say "bytes $line"; }
-    df -Pi . 2>/dev/null | { read -r line; read -r line; say "inodes $line"; }
+    free .
     say "ready $store"
+}
+
+free() {
+    df -Pk "$1" | { read -r line; read -r line; say "bytes $line"; }
+    df -Pi "$1" 2>/dev/null | { read -r line; read -r line; say "inodes $line"; }
+}
+
+# The same for who only wants to know: nothing is made. Where there is no store, says what is free where it would be.
+look() {
+    tools || return 1
+    if [ -d "$store/blobs/sha256" ]; then
+        said=$(cd -- "$store" 2>&1) && cd -- "$store" && store=$(pwd -P) || { trouble $? - "$said"; return 1; }
+        free .
+        say "ready $store"
+        return 0
+    fi
+    above=$store
+    until [ -d "$above/" ]; do
+        case $above in
+        */*) above=${above%/*} ;;
+        *) above=. ;;
+        esac
+    done
+    free "$above/"
+    case $store in
+    /*) say "absent $store" ;;
+    *) say "absent $(pwd -P)/${store#./}" ;;
+    esac
+}
+
+# Takes bytes to nowhere: so fast is the way here.
+sink() {
+    dd bs=262144 iflag=fullblock,count_bytes count="$1" of=/dev/null 2>/dev/null && say sunk
+}
+
+# Whether a file of so many bytes may be (FAT32 ends at 4 GiB, some hosts have a limit): one that has holes is tried.
+fits() {
+    said=$(trap '' XFSZ; truncate -s "$1" "partial/probe.$me" 2>&1)
+    status=$?
+    rm -f "partial/probe.$me"
+    case $status,$said in
+    0,*) say fits ;;
+    *'File too large'*) say "large $1" ;;
+    *) trouble $status - "$said" ;;
+    esac
 }
 
 # Keeps a gc from deleting what no index lists yet, and waits for one that runs: bundler/store/leases.py.
@@ -157,7 +209,7 @@ list() {
         stem=${file##*/}
         stem=${stem%%.*}
         if [ ${#stem} -ne 64 ] || [ -f "blobs/sha256/$stem" ]; then
-            rm -f -- "$file"
+            [ "${1-}" = kept ] || rm -f -- "$file"
         else
             resumable="$resumable $file"
         fi
@@ -378,8 +430,11 @@ while read -r verb arguments; do
     set -- $arguments
     case $verb in
     prepare) prepare || break ;;
+    look) look || break ;;
+    sink) sink "$1" || break ;;
+    fits) fits "$1" ;;
     disown) disowned="$disowned $*" ;;
-    list) list ;;
+    list) list "$@" ;;
     open) for hex; do adopt "$hex"; done ;;
     put) receive "partial/$1.$me" "$2" "$3" 3>/dev/null && group="$group $1" || break ;;
     follow) receive_followed "$1" "$2" "$3" && group="$group $1" || break ;;

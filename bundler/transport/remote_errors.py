@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from bundler.core.errors import BundlerError, CheckRefused, IntegrityFailed, LockedByAnother, NoSpace
+from bundler.core.size import format_size
 from bundler.store.closure import Member
 from bundler.store.layout import Store
 from bundler.transport.place import Place
@@ -30,6 +31,17 @@ class RemoteNoSpace(NoSpace):
             f"no space left on {place.host} in {place.directory}",
             because=because,
             hint=f"{place.run('df', '-h', place.directory)}   # make room, then push again: it goes on",
+        )
+
+
+class RemoteFileTooLarge(CheckRefused):
+    """The host's file system, or a limit there, takes no file as long as a blob."""
+
+    def __init__(self, place: Place, count: int) -> None:
+        super().__init__(
+            f"{place} takes no file of {format_size(count)}, which one of the blobs has",
+            because="FAT32 ends at 4 GiB, and a login may have a limit (ulimit -f); nothing was sent",
+            hint=f"{place.run('df', '-hT', place.directory)}   # name a directory on another file system",
         )
 
 

@@ -47,6 +47,18 @@ class RemoteStore(Protocol):
     def host_keys(self) -> tuple[str, ...]:
         """The fingerprints that this machine knows the host by; empty where the transport has none."""
 
+    def look(self) -> Holdings:
+        """What is there, while nothing there is changed; an empty store where there is none.
+
+        Raises ConnectionFailed, LacksTools, RemoteRefused.
+        """
+
+    def rate(self) -> float | None:
+        """Bytes a second that go there, by a trial of about a second; None where none can be made.
+
+        Raises ConnectionFailed.
+        """
+
     def survey(self) -> Holdings:
         """Make a store there unless there is one, and say what it has.
 

@@ -6,6 +6,7 @@ import threading
 
 from bundler.core.strict_json import LIMIT
 from bundler.transport.far_end import HELLO
+from bundler.transport.limit import Limit
 from bundler.transport.wire import Launch, Wire
 
 
@@ -13,9 +14,15 @@ class Session(Wire):
     """A client with the far end's program (remote.sh) running behind it. `key` is the far end's name as an owner."""
 
     def __init__(
-        self, launch: Launch, program: bytes, *, stall: float, cancelled: threading.Event | None = None
+        self,
+        launch: Launch,
+        program: bytes,
+        *,
+        stall: float,
+        cancelled: threading.Event | None = None,
+        limit: Limit | None = None,
     ) -> None:
-        super().__init__(launch, stall=stall, cancelled=cancelled)
+        super().__init__(launch, stall=stall, cancelled=cancelled, limit=limit)
         self.key = ""
         try:
             self._greet(program)

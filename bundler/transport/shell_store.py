@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -16,6 +17,7 @@ from bundler.store.closure import Member
 from bundler.store.layout import Store, decode_index, encode_index, merged
 from bundler.transport.client import Client
 from bundler.transport.connector import Connector
+from bundler.transport.limit import Limit
 from bundler.transport.parallel import together
 from bundler.transport.place import Place
 from bundler.transport.refusals import ConnectionFailed
@@ -31,6 +33,11 @@ STREAMS = min(4, max(2, os.cpu_count() or 2))
 One would leave half of a link idle whose round trip is long, for ssh has 2 MiB in flight at most (channels.h)."""
 
 _ATTEMPTS = 3  # of a short exchange on a host that has answered before
+_DOUBTFUL = (2 << 30) - 1  # bytes; the shortest file that a file system or a limit in use refuses (vfat(5), ulimit)
+_ZEROS = bytes(1 << 18)
+_TRIAL = 1 << 20
+_LONGEST_TRIAL = 1 << 30
+_TRIAL_SECONDS = 0.5
 _SWAPS = 50  # each one that is lost was won by another push
 _LISTED = re.compile(r"-\S*\s+\d+\s+\S+\s+\S+\s+(\d+)\s.*\s(?:(partial/)?([0-9a-f]{64})(?:\.\S+)?)")
 T = TypeVar("T")
@@ -39,8 +46,15 @@ T = TypeVar("T")
 class ShellStore:
     """A store on a host whose login has a shell. `streams` is how many connections at most carry blobs at once."""
 
-    def __init__(self, client: Client, *, streams: int = STREAMS, stall: float = STALL_SECONDS) -> None:
-        self._connector = Connector(client, stall=stall)
+    def __init__(
+        self,
+        client: Client,
+        *,
+        streams: int = STREAMS,
+        stall: float = STALL_SECONDS,
+        limit: Limit | None = None,
+    ) -> None:
+        self._connector = Connector(client, stall=stall, limit=limit)
         self._streams = streams
         self._begun: frozenset[str] = frozenset()
 
@@ -53,6 +67,25 @@ class ShellStore:
     def host_keys(self) -> tuple[str, ...]:
         """The fingerprints that this machine knows the host by."""
         return self._connector.client.host_keys()
+
+    def look(self) -> Holdings:
+        """See RemoteStore."""
+        with self._connector.visit() as (session, room):
+            whole, begun = _listing(session, "kept") if room.made else ({}, {})
+        return Holdings(room.free_bytes, room.free_inodes, whole, begun)
+
+    def rate(self) -> float:
+        """See RemoteStore. Over all connections together, as a push would have them."""
+        rates: list[float] = []
+
+        def try_one() -> None:
+            with self._connector.visit() as (session, _):
+                rates.append(_measured(session))
+
+        lost = together([try_one] * self._streams, self._streams, self._connector.cancelled)
+        if lost and not rates:
+            raise lost
+        return sum(rates)
 
     def survey(self) -> Holdings:
         """See RemoteStore."""
@@ -91,6 +124,7 @@ class ShellStore:
 
     def send(self, source: Store, members: Sequence[Member], events: Events) -> int:
         """See RemoteStore."""
+        self._check_lengths(max((member.blob.size for member in members), default=0))
         shipment = Shipment(members, self._begun, events)
         streams = min(self._streams, shipment.lots())
         tasks = [Stream(shipment, source, self._connector).run for _ in range(streams)]
@@ -98,6 +132,16 @@ class ShellStore:
         if lost and shipment.lots():
             raise lost
         return shipment.sent
+
+    def _check_lengths(self, largest: int) -> None:
+        """Raises RemoteFileTooLarge where no file there may be so long."""
+
+        def ask(session: Session) -> None:
+            session.request("fits", largest)
+            self._expect(session, "fits")
+
+        if largest >= _DOUBTFUL:
+            self._exchange(ask)
 
     def commit(self, members: Sequence[Member], agent: Digest, entries: Sequence[Descriptor]) -> None:
         """See RemoteStore."""
@@ -150,11 +194,26 @@ class ShellStore:
                     raise
 
 
-def _listing(session: Session) -> tuple[dict[Digest, int], dict[Digest, int]]:
+def _measured(session: Session) -> float:
+    """Bytes a second over one connection: so many that it takes a while, the first not counted."""
+    count = _TRIAL
+    while True:
+        began = time.monotonic()
+        session.request("sink", count)
+        for _ in range(count // len(_ZEROS)):
+            session.send(_ZEROS)
+        session.answer()
+        seconds = time.monotonic() - began
+        if seconds >= _TRIAL_SECONDS or count >= _LONGEST_TRIAL:
+            return count / seconds
+        count *= 4
+
+
+def _listing(session: Session, *words: str) -> tuple[dict[Digest, int], dict[Digest, int]]:
     """The blobs that are there whole, and those that can be gone on with, by their lengths."""
     whole: dict[Digest, int] = {}
     begun: dict[Digest, int] = {}
-    session.request("list")
+    session.request("list", *words)
     while (line := session.answer()) != "end":
         match = _LISTED.fullmatch(line)
         if match:

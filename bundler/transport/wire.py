@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from bundler.core.size import format_duration
+from bundler.transport.limit import Limit
 
 STALL_SECONDS = 120.0
 """Without a byte either way for so long, a connection is given up."""
@@ -73,9 +74,17 @@ class Wire:
 
     What comes from the host gathers in `received`. `backlog` is the bytes that have been sent and not been answered
     for: the far end may be silent over them. Whoever knows the far end's language sets `greeted` once it was heard.
+    `limit` holds for what is sent of files.
     """
 
-    def __init__(self, launch: Launch, *, stall: float, cancelled: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        launch: Launch,
+        *,
+        stall: float,
+        cancelled: threading.Event | None = None,
+        limit: Limit | None = None,
+    ) -> None:
         self._process = _start(launch)
         self._pipes = [
             pipe for pipe in (self._process.stdin, self._process.stdout, self._process.stderr) if pipe is not None
@@ -89,6 +98,7 @@ class Wire:
         self._open = {self._out, self._err}
         self._said = bytearray()
         self._stall = stall
+        self._limit = limit
         self._moved = time.monotonic()
         self.cancelled = cancelled or threading.Event()
         self.received = bytearray()
@@ -115,9 +125,11 @@ class Wire:
         """
         end = offset + count
         while offset < end:
+            granted = self._granted(min(end - offset, _CHUNK))
             try:
-                sent = _transfer(self._in, file, offset, min(end - offset, _CHUNK))
+                sent = _transfer(self._in, file, offset, granted)
             except BlockingIOError:
+                self._give_back(granted)
                 self._wait(writing=True)
                 time.sleep(self._pause)
                 continue
@@ -126,6 +138,7 @@ class Wire:
             if not sent:
                 raise SourceEnded
             self._moved = time.monotonic()
+            self._give_back(granted - sent)
             offset += sent
             moved(sent)
 
@@ -172,6 +185,28 @@ class Wire:
         status = self._process.wait()
         said = self._said.decode(errors="replace").strip()
         return WireBroken("\n".join(filter(None, (said, why))), status, greeted=self.greeted)
+
+    def _granted(self, wanted: int) -> int:
+        """How much of it may be sent now; waits until some may, and hears the far end meanwhile."""
+        while self._limit:
+            granted, pause = self._limit.grant(wanted)
+            if granted:
+                return granted
+            if self.cancelled.is_set():
+                raise Cancelled
+            # an answer that comes does not make the time come sooner
+            until = time.monotonic() + pause
+            while (left := until - time.monotonic()) > 0 and not self.cancelled.is_set():
+                if self._out in self._open:
+                    self._poll(min(left, _TICK))
+                else:
+                    raise self.broken()
+            self._moved = time.monotonic()  # it was we who stood still
+        return wanted
+
+    def _give_back(self, count: int) -> None:
+        if self._limit:
+            self._limit.give_back(count)
 
     def _wait(self, *, writing: bool = False) -> None:
         """Until something can be done; what comes meanwhile is kept."""

@@ -146,7 +146,7 @@ def test_a_receipt_says_what_the_host_verified(
     ).stdout.split()[1]
     assert receipt.host_keys == (fingerprint,)
     assert receipts.read(second.receipt).verified == Tally(0, 0)
-    assert len(receipts.listed()) == 2
+    assert len(receipts.listed().receipts) == 2
 
 
 def test_recheck_finds_and_mends_what_changed_on_the_host(pushed: Pushed, source: Store, tmp_path: Path) -> None:

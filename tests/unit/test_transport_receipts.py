@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from bundler.core.digest import Digest
-from bundler.core.strict_json import MalformedJson
+from bundler.core.records import to_json
+from bundler.core.strict_json import MalformedJson, canonical
 from bundler.transport import receipts
 from bundler.transport.receipts import FORMAT, Receipt, Tally
 
@@ -35,8 +36,22 @@ def test_receipts_are_listed_from_the_oldest_and_none_replaces_another(tmp_path:
     later = replace(RECEIPT, when="2026-02-01T00:00:00Z")
     for receipt in (later, RECEIPT, RECEIPT):
         receipts.write(receipt, tmp_path)
-    assert receipts.listed(tmp_path) == (RECEIPT, RECEIPT, later)
-    assert receipts.listed(tmp_path / "none") == ()
+    assert [one for _, one in receipts.listed(tmp_path).receipts] == [RECEIPT, RECEIPT, later]
+    assert receipts.listed(tmp_path / "none") == receipts.Kept((), ())
+
+
+def test_a_damaged_receipt_is_named_and_costs_none_of_the_others(tmp_path: Path) -> None:
+    whole = receipts.write(RECEIPT, tmp_path)
+    damaged = tmp_path / "2020.json"
+    damaged.write_bytes(whole.read_bytes()[:-20])
+    assert receipts.listed(tmp_path) == receipts.Kept(((whole, RECEIPT),), (damaged,))
+
+
+def test_a_receipt_of_an_older_version_can_still_be_read(tmp_path: Path) -> None:
+    document = {name: value for name, value in to_json(RECEIPT).items() if name not in ("hashed", "rate")}
+    path = tmp_path / "old.json"
+    path.write_bytes(canonical(document))
+    assert receipts.read(path) == replace(RECEIPT, hashed=(), rate=0)
 
 
 def test_they_lie_in_the_user_s_state_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
