@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from bundler.core.digest import Digest
-from bundler.core.durable import explained, publish, write_file
+from bundler.core.durable import WriteBehind, explained, publish, write_file
 from bundler.core.strict_json import canonical, parse_object
 from bundler.media.header import Piece
 from bundler.media.volume import BadVolume, Volume
@@ -55,6 +55,7 @@ class Assembly:
             handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         digest = hashlib.sha256()
         at = piece.offset
+        behind = WriteBehind(handle, at)
         try:
             for chunk in volume.chunks(piece):
                 digest.update(chunk)
@@ -64,6 +65,7 @@ class Assembly:
                         count = os.pwrite(handle, view, at)
                         view = view[count:]
                         at += count
+                    behind.reached(at)
                 yield len(chunk)
             with explained(self._path):
                 os.fsync(handle)

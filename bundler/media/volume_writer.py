@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bundler.core.digest import Digest
-from bundler.core.durable import explained, publish
+from bundler.core.durable import WriteBehind, explained, publish
 from bundler.core.errors import IntegrityFailed
 from bundler.core.owner import Owner
 from bundler.media import sums
@@ -47,6 +47,8 @@ class TarFile:
     def __enter__(self) -> TarFile:
         with explained(self._final):
             self._file = open(self._path, "wb", buffering=0)
+        self._written = 0
+        self._behind = WriteBehind(self._file.fileno())
         self._pool = ThreadPoolExecutor(1, "volume")  # one thread a hash keeps the order
         self._blob_pool = ThreadPoolExecutor(1, "blob")
         self._hash = hashlib.sha256()
@@ -61,6 +63,8 @@ class TarFile:
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
+            self._written += len(data)
+            self._behind.reached(self._written)
         return hashed
 
     def add(self, path: str, data: bytes, mode: int) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
-from bundler.core.durable import explained, publish
+from bundler.core.durable import WriteBehind, explained, publish
 from bundler.core.owner import Owner
 from bundler.store.layout import Store
 from bundler.store.writer import abandoned
@@ -34,6 +34,7 @@ class Ingest:
         clear_abandoned(self._store)
         with explained(self._path):
             self._file = open(self._path, "xb", buffering=0)
+        self._behind = WriteBehind(self._file.fileno())
         return self
 
     def write(self, chunk: bytes) -> None:
@@ -42,8 +43,9 @@ class Ingest:
             view = memoryview(chunk)
             while view:
                 view = view[self._file.write(view) :]
+            self._size += len(chunk)
+            self._behind.reached(self._size)
         self._hash.update(chunk)
-        self._size += len(chunk)
 
     def commit(self, media_type: str) -> Descriptor:
         """Give the blob its name. Returns its descriptor."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from bundler.core.digest import Digest
-from bundler.core.durable import explained, publish
+from bundler.core.durable import WriteBehind, explained, publish
 from bundler.core.errors import IntegrityFailed
 from bundler.core.owner import Owner
 
@@ -59,6 +59,7 @@ class BlobWriter:
                 _adopt(self._path, self._digest)
                 self._file = open(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644), "r+b", buffering=0)
                 self._rehash()
+                self._behind = WriteBehind(self._file.fileno(), self.offset)
         except BaseException:
             _release(self._path)
             raise
@@ -88,6 +89,7 @@ class BlobWriter:
             while view:  # at its own place: should another process write to this file too, it writes the same there
                 written = os.pwrite(self._file.fileno(), view, at)
                 view, at = view[written:], at + written
+            self._behind.reached(at)
         self._hash.update(chunk)
         self.offset += len(chunk)
 
