@@ -42,11 +42,15 @@ class Span:
         return f"bytes {self.first}-{self.end - 1}/{size}"
 
 
-def body(file: HubFile, span: Span, fault: Fault) -> Iterator[bytes]:
-    """The bytes to send; ends early where the fault cuts or stalls."""
+def reach(span: Span, fault: Fault) -> int:
+    """How many bytes of a span are sent: fewer than it has where the fault cuts or stalls."""
     limits = [limit for limit in (fault.cut_after, fault.reset_after, fault.stall_after) if limit is not None]
-    left = min([span.end - span.first, *limits])
-    spoil = fault.corrupt
+    return min([span.end - span.first, *limits])
+
+
+def spoiled(file: HubFile, span: Span, left: int) -> Iterator[bytes]:
+    """So many bytes, one of which is wrong."""
+    spoil = True
     with file.source.open("rb") as stream:
         stream.seek(span.first)
         while left > 0 and (chunk := stream.read(min(_CHUNK, left))):

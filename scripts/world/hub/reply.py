@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Event
 
 from scripts.world.hub.access import Access, Refusal
-from scripts.world.hub.content import Span, Unsatisfiable, body
+from scripts.world.hub.content import Span, Unsatisfiable, reach, spoiled
 from scripts.world.hub.faults import NO_FAULT, Faults, Seen
 from scripts.world.hub.snapshot import HubFile, Shelf
 
@@ -93,8 +93,7 @@ class Reply(BaseHTTPRequestHandler):
         self.head(206 if span.partial else 200, span.end - span.first, told)
         if self.command == "HEAD":
             return None
-        for chunk in body(file, span, fault):
-            self.wfile.write(chunk)
+        self._body(file, span, fault)
         if fault.reset_after is not None:
             self._reset()
         if fault.stall_after is not None:
@@ -102,6 +101,15 @@ class Reply(BaseHTTPRequestHandler):
         if any(at is not None for at in (fault.stall_after, fault.cut_after, fault.reset_after)):
             self.close_connection = True
         return None
+
+    def _body(self, file: HubFile, span: Span, fault: Fault) -> None:
+        length = reach(span, fault)
+        if fault.corrupt:
+            for chunk in spoiled(file, span, length):
+                self.wfile.write(chunk)
+        elif length:  # by the kernel, so that a measurement next to it has the cores
+            with file.source.open("rb") as source:
+                self.connection.sendfile(source, span.first, length)
 
     def _reset(self) -> None:
         """End the connection with a TCP reset: what socket(7) calls a hard close."""
