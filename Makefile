@@ -2,10 +2,10 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup demo demo-down test test-fast lint pins bench clean
+.PHONY: help setup demo demo-down test test-fast lint pins bench bench-large clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' Makefile
 
 setup: ## install what is missing: system packages (as root), .venv
 	@scripts/bootstrap
@@ -31,6 +31,9 @@ pins: setup ## prove the locked requirements of the images against the package i
 
 bench: setup ## figures against skopeo and scp, in one run
 	@$(PY) -m scripts.bench
+
+bench-large: setup ## peak memory and disk with a bundle of 10 GB
+	@$(PY) -m scripts.bench large
 
 clean: setup ## stop everything and remove all that was made, but for .venv
 	@$(PY) -m scripts.world down --purge

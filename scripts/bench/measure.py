@@ -50,12 +50,18 @@ class Peaks:
     disk: int
 
 
-def peaks(command: Sequence[str], directory: Path) -> Peaks:
+def peaks(command: Sequence[str], directory: Path, environment: Mapping[str, str] | None = None) -> Peaks:
     """Run a command and watch it. Raises CalledProcessError where it fails.
 
     Not by getrusage: its ru_maxrss begins with what this process held when it forked.
     """
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     memory = disk = 0
     while process.poll() is None:
         memory = max(memory, _high_water(process.pid))
@@ -77,9 +83,10 @@ def _high_water(pid: int) -> int:
 
 def _on_disk(directory: Path) -> int:
     total = 0
-    for path in directory.rglob("*"):
-        with suppress(FileNotFoundError):  # renamed meanwhile
-            total += path.stat().st_blocks * 512
+    with suppress(FileNotFoundError):  # a directory that went meanwhile
+        for path in directory.rglob("*"):
+            with suppress(FileNotFoundError):  # renamed meanwhile
+                total += path.stat().st_blocks * 512
     return total
 
 

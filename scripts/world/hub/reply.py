@@ -13,7 +13,7 @@ from threading import Event
 
 from scripts.world.hub.access import Access, Refusal
 from scripts.world.hub.content import Span, Unsatisfiable, reach, spoiled
-from scripts.world.hub.faults import NO_FAULT, Faults, Seen
+from scripts.world.hub.faults import NO_FAULT, Fault, Faults, Seen
 from scripts.world.hub.snapshot import HubFile, Shelf
 
 
