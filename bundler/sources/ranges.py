@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from bundler.core.descriptor import Descriptor
 from bundler.sources.retry import Retries, Retrying, Transient
-from bundler.sources.source import BlobSource, InParts, Stream
+from bundler.sources.source import CHUNK, BlobSource, InParts, Stream
 
 LARGE = 64 << 20
 """Bytes that must be left of a blob to ask for them in parts: below that, connecting costs more than it gains."""
-MEMORY = 32 << 20
-"""Bytes that all parts in flight may hold, of all blobs together."""
+MEMORY = 24 << 20
+"""Bytes that all parts in flight may hold, of all blobs together; one part more is being taken."""
 LONGEST = 8 << 20
 
 
@@ -54,15 +54,21 @@ class _UpTo:
 
 @dataclass(slots=True)
 class _Part:
-    """A part in flight: what has come of it and was not taken yet."""
+    """A part in flight: how many bytes of it have come into its buffer, and how many of those were taken."""
 
     stream: Stream
-    chunks: list[bytes] = field(default_factory=list)
+    buffer: bytearray
+    come: int = 0
+    taken: int = 0
     whole: bool = False
 
 
 class Ranges:
-    """A Stream that reads ahead in parts, over `connections`. Each part is mended by itself, as `retries` say."""
+    """A Stream that reads ahead in parts, over `connections`. Each part is mended by itself, as `retries` say.
+
+    The buffers are used again and again: chunks of the odd sizes that a network gives, kept until their turn, would
+    tear the heap so that it took three times their bytes.
+    """
 
     def __init__(
         self, source: BlobSource, blob: Descriptor, offset: int, *, connections: int, size: int, retries: Retries
@@ -78,6 +84,7 @@ class Ranges:
         self._changed = threading.Condition()
         self._taken = 0
         self._begun = 1
+        self._spare: list[bytearray] = []
         self._parts = {0: self._open(0)}
 
     def __iter__(self) -> Iterator[bytes]:
@@ -89,12 +96,19 @@ class Ranges:
                 if self._failure is not None:
                     raise self._failure
                 part = self._parts[self._taken]
-                chunks, part.chunks = part.chunks, []
-                if part.whole:
+                first, part.taken = part.taken, part.come
+                last, whole = part.come, part.whole
+                if whole:
                     del self._parts[self._taken]
                     self._taken += 1
                     self._changed.notify_all()
-            yield from chunks
+            for start in range(first, last, CHUNK):
+                with self._changed, memoryview(part.buffer) as view:
+                    chunk = bytes(view[start : min(start + CHUNK, last)])
+                yield chunk
+            if whole:
+                with self._changed:
+                    self._spare.append(part.buffer)
 
     def close(self) -> None:
         """End what is in flight; what was not taken of it is dropped."""
@@ -109,7 +123,7 @@ class Ranges:
 
     def _ready(self) -> bool:
         part = self._parts.get(self._taken)
-        return self._failure is not None or (part is not None and bool(part.whole or part.chunks))
+        return self._failure is not None or (part is not None and (part.whole or part.come > part.taken))
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = self._failure or failure
@@ -118,7 +132,10 @@ class Ranges:
     def _open(self, number: int) -> _Part:
         start = self.offset + number * self._size
         end = min(start + self._size, self._blob.size)
-        return _Part(self._source.open(replace(self._blob, size=end), start))
+        stream = self._source.open(replace(self._blob, size=end), start)
+        with self._changed:
+            buffer = self._spare.pop() if self._spare else bytearray(self._size)
+        return _Part(stream, buffer)
 
     def _serve(self, first: bool) -> None:
         """One connection: parts until there are none left to begin."""
@@ -153,7 +170,8 @@ class Ranges:
                 with self._changed:
                     if self._failure is not None:
                         return
-                    part.chunks.append(chunk)
+                    part.buffer[part.come : part.come + len(chunk)] = chunk
+                    part.come += len(chunk)
                     self._changed.notify_all()
         finally:
             part.stream.close()

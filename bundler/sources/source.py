@@ -8,8 +8,8 @@ from typing import Protocol, runtime_checkable
 
 from bundler.core.descriptor import Descriptor
 
-CHUNK = 1 << 20
-"""Bytes read at once: enough that the interpreter is not felt, little enough that a stop is prompt."""
+CHUNK = 1 << 18
+"""Bytes read at once: enough that the interpreter is not felt, little enough for many threads to hold one each."""
 
 
 class Stream(Protocol):

@@ -33,9 +33,12 @@ def main() -> int:
     print(
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     )
-    measured = LARGE if sys.argv[1:] == ["large"] else ALL
+    figures = []
     try:
-        figures = [figure for measure in measured for figure in _in_a_directory(measure)]
+        for measure in LARGE if sys.argv[1:] == ["large"] else ALL:
+            for figure in _in_a_directory(measure):
+                figures.append(figure)
+                print(f"{figure.what}: {figure.value}", file=sys.stderr, flush=True)  # the whole takes ten minutes
     except WorldError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
