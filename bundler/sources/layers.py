@@ -21,6 +21,7 @@ from bundler.core.errors import IntegrityFailed
 from bundler.core.events import BytesMoved, Events
 from bundler.core.media_types import OCI_LAYER_GZIP
 from bundler.core.strict_json import parse_object
+from bundler.sources.squeeze import gzip_blocks
 from bundler.store.ingest import Ingest
 from bundler.store.layout import Store
 
@@ -104,19 +105,20 @@ def _take_layer(
 ) -> tuple[Digest, Descriptor]:
     """Compress one layer into the store. Returns the digest of the unpacked layer and the blob."""
     unpacked = hashlib.sha256()
-    # gzip framing (wbits 31) with a zero time stamp: the same layer gives the same bytes
-    squeeze = isal_zlib.compressobj(level=1, wbits=31)
     packed = head[:2] == GZIP
     expand = isal_zlib.decompressobj(wbits=47)
-    with Ingest(store) as blob:
+
+    def passing() -> Iterator[bytes]:
         chunk = head
         while chunk:
             unpacked.update(expand.decompress(chunk) if packed else chunk)
-            blob.write(chunk if packed else squeeze.compress(chunk))
+            yield chunk
             events.emit(BytesMoved(STEP, "layers", len(chunk)))
             chunk = rest.read(CHUNK)
-        if not packed:
-            blob.write(squeeze.flush())
+
+    with Ingest(store) as blob:
+        for piece in passing() if packed else gzip_blocks(passing()):
+            blob.write(piece)
         diff_id = Digest(unpacked.hexdigest())
         if diff_id in known:
             return diff_id, known[diff_id]
