@@ -16,17 +16,19 @@ from typing import IO, Any, cast
 from isal import isal_zlib
 
 from bundler.core.descriptor import Descriptor
-from bundler.core.digest import Digest
+from bundler.core.digest import Digest, MalformedDigest
 from bundler.core.errors import IntegrityFailed
 from bundler.core.events import BytesMoved, Events
 from bundler.core.media_types import OCI_LAYER_GZIP
 from bundler.core.strict_json import parse_object
+from bundler.sources.squeeze import gzip_blocks
 from bundler.store.ingest import Ingest
 from bundler.store.layout import Store
 
 CHUNK = 1 << 20
 SMALL = 8 << 20
 """Configs and manifests are smaller than this many bytes; a layer may be too, and is told apart by its content."""
+BLOBS = "blobs/sha256/"
 GZIP = b"\x1f\x8b"
 STEP = "export"
 
@@ -78,7 +80,7 @@ def _read(
                 if entry.size < SMALL and head[:1] in (b"{", b"["):
                     documents[entry.name] = head
                 elif len(head) >= 512 or head[:2] == GZIP:  # a tar is never shorter; what is, is a version file
-                    layers[entry.name] = _take_layer(head, content, known, store, events)
+                    layers[entry.name] = _take_layer(head, content, _stated(entry.name), known, store, events)
     for name, target in links.items():
         if target in layers:
             layers[name] = layers[target]
@@ -94,29 +96,57 @@ def _assemble(documents: Documents, layers: Layers) -> SavedImage:
         raise IntegrityFailed(
             "the engine's export contradicts itself",
             because="the unpacked layers do not have the digests that the image's config states",
-            hint="docker system df -v   # an engine whose disk was full or damaged does this: build the image again",
+            hint="docker system df -v   # an engine whose disk was full or damaged does this: build it again",
         )
     return SavedImage(config, tuple(blob for _, blob in taken))
 
 
+def _stated(name: str) -> Digest | None:
+    """The digest that an entry's name states: from Docker 25 on layers are named so, in 20.10 to 24 they are not."""
+    try:
+        return Digest.parse(f"sha256:{name.removeprefix(BLOBS)}") if name.startswith(BLOBS) else None
+    except MalformedDigest:
+        return None
+
+
 def _take_layer(
-    head: bytes, rest: IO[bytes], known: Mapping[Digest, Descriptor], store: Store, events: Events
+    head: bytes,
+    rest: IO[bytes],
+    stated: Digest | None,
+    known: Mapping[Digest, Descriptor],
+    store: Store,
+    events: Events,
 ) -> tuple[Digest, Descriptor]:
-    """Compress one layer into the store. Returns the digest of the unpacked layer and the blob."""
+    """Compress one layer into the store. Returns the digest of the unpacked layer and the blob.
+
+    A layer whose name says that the base brought it is hashed and goes no further.
+    """
     unpacked = hashlib.sha256()
-    # gzip framing (wbits 31) with a zero time stamp: the same layer gives the same bytes
-    squeeze = isal_zlib.compressobj(level=1, wbits=31)
     packed = head[:2] == GZIP
     expand = isal_zlib.decompressobj(wbits=47)
-    with Ingest(store) as blob:
+
+    def passing() -> Iterator[bytes]:
         chunk = head
         while chunk:
             unpacked.update(expand.decompress(chunk) if packed else chunk)
-            blob.write(chunk if packed else squeeze.compress(chunk))
+            yield chunk
             events.emit(BytesMoved(STEP, "layers", len(chunk)))
             chunk = rest.read(CHUNK)
-        if not packed:
-            blob.write(squeeze.flush())
+
+    if stated in known:
+        for _ in passing():
+            pass
+        diff_id = Digest(unpacked.hexdigest())
+        if diff_id != stated:
+            raise IntegrityFailed(
+                f"the engine's export has other bytes under the name {stated}",
+                because=f"their digest is {diff_id}",
+                hint="docker system df -v   # an engine whose disk was full or damaged does this: build it again",
+            )
+        return diff_id, known[diff_id]
+    with Ingest(store) as blob:
+        for piece in passing() if packed else gzip_blocks(passing()):
+            blob.write(piece)
         diff_id = Digest(unpacked.hexdigest())
         if diff_id in known:
             return diff_id, known[diff_id]

@@ -71,9 +71,10 @@ def test_layers_are_stored_in_order_and_unpack_to_what_the_config_says(store: St
     assert [Digest.of(gzip.decompress(store.read(blob.digest))) for blob in saved.layers] == list(diff_ids(CONFIG))
 
 
-def test_a_layer_of_the_base_keeps_the_registrys_digest_and_is_not_stored_again(store: Store) -> None:
+@pytest.mark.parametrize("modern", [False, True], ids=["docker 20.10", "docker 25"])
+def test_a_layer_of_the_base_keeps_the_registrys_digest_and_is_not_stored_again(store: Store, modern: bool) -> None:
     known = Descriptor("layer", Digest.of(b"as the registry compressed it"), 7)
-    saved = take_layers(chunks(docker_save(modern=False)), {Digest.of(BASE): known}, store, Silence())
+    saved = take_layers(chunks(docker_save(modern=modern)), {Digest.of(BASE): known}, store, Silence())
     assert saved.layers[0] == known
     assert [path.name for path in store.blobs.iterdir()] == [saved.layers[1].digest.hex]
 
@@ -101,6 +102,13 @@ def test_an_export_that_contradicts_its_config_is_refused(store: Store) -> None:
     config = json.dumps({"rootfs": {"diff_ids": [str(Digest.of(b"other")), str(Digest.of(ADDED))]}}).encode()
     with pytest.raises(IntegrityFailed, match="contradicts itself"):
         take_layers(chunks(docker_save(modern=False, config=config)), {}, store, Silence())
+
+
+def test_other_bytes_under_the_name_of_a_base_layer_are_refused(store: Store) -> None:
+    raw = docker_save(modern=True).replace(b"#!#!", b"#!#?", 1)
+    known = {Digest.of(BASE): Descriptor("layer", Digest.of(b"registry's"), 7)}
+    with pytest.raises(IntegrityFailed, match="other bytes under the name"):
+        take_layers(chunks(raw), known, store, Silence())
 
 
 def test_an_export_cut_short_is_refused(store: Store) -> None:
