@@ -17,7 +17,10 @@ _SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 
 
 class SshServer:
-    """An sshd that lets the current user in with one key; `config` is for `ssh -F`."""
+    """An sshd that lets the current user in with one key; `config` is for `ssh -F`.
+
+    `prefix` is a command that starts another one where `address` is.
+    """
 
     def __init__(
         self,
@@ -29,8 +32,12 @@ class SshServer:
         sftp: bool = True,
         options: Sequence[str] = (),
         tied: bool = False,
+        address: str = ports.LOOPBACK,
+        prefix: Sequence[str] = (),
     ) -> None:
         self.directory = directory
+        self.address = address
+        self._prefix = tuple(prefix)
         self.port = port or ports.free_port()
         self.alias = alias
         self.config = config or directory / "ssh_config"
@@ -54,7 +61,7 @@ class SshServer:
     @property
     def daemon(self) -> Daemon:
         # sshd insists on an absolute path: it executes itself again for each connection.
-        command = (find_program("sshd", "openssh-server"), "-D", "-e", "-f", str(self._server_config))
+        command = (*self._prefix, find_program("sshd", "openssh-server"), "-D", "-e", "-f", str(self._server_config))
         return Daemon("sshd", command, self.directory, tied=self._tied)
 
     def start(self) -> bool:
@@ -92,7 +99,7 @@ class SshServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection((ports.LOOPBACK, self.port), timeout=5) as connection:
+            with socket.create_connection((self.address, self.port), timeout=5) as connection:
                 return connection.recv(4) == b"SSH-"
         except OSError:
             return False
@@ -102,7 +109,7 @@ class SshServer:
             if not key.exists():
                 self._keygen("-q", "-t", "ed25519", "-N", "", "-C", "bundle-world", "-f", str(key))
         kind, material, *_ = self.host_key.with_suffix(".pub").read_text().split()
-        self.known_hosts.write_text(f"[{ports.LOOPBACK}]:{self.port} {kind} {material}\n")
+        self.known_hosts.write_text(f"[{self.address}]:{self.port} {kind} {material}\n")
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # its privilege separation directory
 
@@ -121,7 +128,7 @@ class SshServer:
             # The first value of an option wins (sshd_config(5)), so the caller's come first.
             *self._options,
             f"Port {self.port}",
-            f"ListenAddress {ports.LOOPBACK}",
+            f"ListenAddress {self.address}",
             f"HostKey {self.host_key}",
             f"AuthorizedKeysFile {self.client_key}.pub",
             "PidFile none",
@@ -139,7 +146,7 @@ class SshServer:
     def _client_lines(self) -> tuple[str, ...]:
         return (
             f"Host {self.alias}",
-            f"  HostName {ports.LOOPBACK}",
+            f"  HostName {self.address}",
             f"  Port {self.port}",
             f"  User {self.user}",
             f"  IdentityFile {self.client_key}",
