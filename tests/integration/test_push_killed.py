@@ -102,7 +102,7 @@ def finish(host: FarHost, source: Store, bundle: BundleEntry) -> int:
     return result.moved
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(10))
 def test_our_side_killed_at_any_moment_leaves_nothing_wrong_and_the_next_push_converges(
     host: FarHost, source: Store, bundle: BundleEntry, tmp_path: Path, seed: int
 ) -> None:
@@ -127,7 +127,7 @@ def test_what_had_arrived_before_our_side_was_killed_is_not_sent_again(
     assert partials(far) == {}
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(10))
 def test_the_far_side_killed_at_any_moment_is_connected_to_again(
     host: FarHost, source: Store, bundle: BundleEntry, seed: int
 ) -> None:

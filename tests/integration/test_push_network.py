@@ -12,6 +12,9 @@ import pytest
 from bundler.core.events import Event, Warned
 from bundler.operations.push import PushResult, push
 from bundler.store.layout import BundleEntry, Store
+from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.refusals import ConnectionFailed
+from bundler.transport.shell_store import ShellStore
 from scripts.world.cable import Cable
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
@@ -122,3 +125,21 @@ def test_a_slow_line_is_not_taken_for_one_that_stands_still(
     assert time.monotonic() - began > 8 * (result.moved - 200_000) / bits
     assert not [event for event in recorder.events if isinstance(event, Warned)]
     assert_sound(tmp_path / "far")
+
+
+def test_a_host_that_only_a_jump_host_reaches_is_pushed_to_by_the_user_s_own_configuration(
+    host: FarHost, source: Store, bundle: BundleEntry, tmp_path: Path
+) -> None:
+    with SshServer(tmp_path / "gate", alias="gate", options=("AllowTcpForwarding yes",)) as gate:
+        inner = host.server.config.read_text()
+        jump = f"Host {host.server.alias}\n  ProxyCommand ssh -F {gate.config} -W %h:%p gate\n"
+        config = tmp_path / "through"
+        config.write_text(jump + inner)
+        target = host.destination(config=config)
+        with closing(ShellStore(OpenSshClient(target), streams=2)) as remote:
+            push(source, bundle, remote, Recorder())
+        assert_sound(tmp_path / "far")
+        gate.stop()
+        with closing(ShellStore(OpenSshClient(target))) as remote, pytest.raises(ConnectionFailed) as error:
+            remote.survey()
+    assert error.value.exit_code == 14
