@@ -16,6 +16,7 @@ from pathlib import Path
 from bundler.core.events import BytesMoved, Event
 from bundler.transport.destination import Destination
 from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.sftp_store import SftpStore
 from bundler.transport.shell_store import ShellStore
 from scripts.world.mark import ProcessMark
 from scripts.world.sshd import SshServer
@@ -33,6 +34,9 @@ class FarHost:
 
     def store(self, directory: str | Path = "far", *, streams: int = 4, stall: float = 60.0) -> ShellStore:
         return ShellStore(OpenSshClient(self.destination(directory)), streams=streams, stall=stall)
+
+    def sftp_store(self, directory: str | Path = "far", *, streams: int = 3, stall: float = 60.0) -> SftpStore:
+        return SftpStore(OpenSshClient(self.destination(directory)), streams=streams, stall=stall)
 
     def config_with(self, name: str, *lines: str) -> Path:
         """The client's configuration with other values first, which win (ssh_config(5))."""

@@ -31,7 +31,13 @@ if TYPE_CHECKING:
     help="In the place of ~/.ssh/config.",
 )
 @click.option("--streams", type=click.IntRange(1, 16), help="Connections at once.")
-@click.option("--recheck", is_flag=True, help="Hash on the host what is there already, and send again what is damaged.")
+@click.option(
+    "--door",
+    type=click.Choice(["auto", "exec", "sftp"]),
+    default="auto",
+    help="How to get in: a shell, which hashes what arrives, or SFTP alone.  [default: a shell where there is one]",
+)
+@click.option("--recheck", is_flag=True, help="Hash what is there already, and send again what is damaged.")
 @click.option("--limit", type=options.RATE, help="Send no more than this in a second: 50MiB/s.")
 @click.option("--dry-run", is_flag=True, help="Show what would be sent and how long it takes; change nothing there.")
 @click.option(
@@ -50,6 +56,7 @@ def command(
     identity: Path | None,
     ssh_config: Path | None,
     streams: int | None,
+    door: str,
     recheck: bool,
     limit: int | None,
     dry_run: bool,
@@ -71,20 +78,22 @@ def command(
     from bundler.operations.push import push
     from bundler.operations.push_plan import plan_push
     from bundler.transport.destination import Destination
+    from bundler.transport.doors import open_door
     from bundler.transport.limit import Limit
     from bundler.transport.openssh_client import OpenSshClient
-    from bundler.transport.shell_store import STREAMS, ShellStore
 
     opened = Store.open(store)
     entry = opened.find(bundle)
     target = Destination.parse(destination, port=port or 0, identity=identity, config=ssh_config, accept_new=accept_new)
     ceiling = Limit(limit) if limit else None
-    with closing(ShellStore(OpenSshClient(target), streams=streams or STREAMS, limit=ceiling)) as remote:
+    way = open_door(OpenSshClient(target), events, door=door, streams=streams, limit=ceiling)
+    with closing(way) as remote:
         if dry_run:
             show_plan(entry, plan_push(opened, entry, remote, events, limit=limit), output)
             return
         result = push(opened, entry, remote, events, recheck=recheck)
     sent = f"{result.sent.blobs} blobs sent ({format_size(result.sent.bytes)})"
+    unverified = "" if result.verified else "  the host hashed nothing: `bundle up` there does, before it uses any\n"
     present = f"{result.present.blobs} were there ({format_size(result.present.bytes)})"
     options.show(
         output,
@@ -96,12 +105,14 @@ def command(
             "sent": to_json(result.sent),
             "present": to_json(result.present),
             "moved": result.moved,
+            "verified": result.verified,
             "seconds": round(result.seconds, 2),
             "receipt": str(result.receipt),
         },
         f"{entry.name} is on {result.host} in {result.directory}: {sent}, {present}, "
         f"{format_duration(result.seconds)}\n"
         f"  root {entry.root.digest}\n"
+        f"{unverified}"
         f"  receipt {result.receipt}\n"
         f"  there: {result.directory}/bundle up {entry.name}",
     )

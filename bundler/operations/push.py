@@ -29,7 +29,7 @@ _SPARE_INODES = 16  # the index, the agent, the locks
 @dataclass(frozen=True, slots=True)
 class PushResult:
     """What was sent and what was there. `sent.bytes` is what the blobs sent consist of, `moved` what went over for
-    them: less where an earlier push had begun."""
+    them: less where an earlier push had begun. `verified` says whether the host hashed what was sent."""
 
     host: str
     directory: str
@@ -38,6 +38,7 @@ class PushResult:
     moved: int
     seconds: float
     receipt: Path
+    verified: bool
 
 
 class BundleIncomplete(IntegrityFailed):
@@ -108,7 +109,8 @@ def push(
         rate = int(moved / (time.monotonic() - sending)) if moved >= _TELLING else 0
         remote.commit(members, agent, entries)
     seconds = time.monotonic() - began
-    verified = members if recheck else missing
+    # What was rechecked was hashed, wherever that was; of what was sent the host may know the length alone.
+    verified = [*(present if recheck else ()), *(missing if remote.verifies else ())]
     receipt = Receipt(
         format=receipts.FORMAT,
         host=remote.place.host,
@@ -126,7 +128,9 @@ def push(
     path = receipts.write(receipt, receipts_in)
     events.emit(StepEnded(STEP_SEND, f"{len(missing)} blobs sent, {len(present)} were there"))
     sent = Tally(len(missing), total)
-    return PushResult(receipt.host, receipt.directory, sent, receipt.present, moved, seconds, path)
+    return PushResult(
+        receipt.host, receipt.directory, sent, receipt.present, moved, seconds, path, verified=remote.verifies
+    )
 
 
 def whole(store: Store, bundle: BundleEntry) -> tuple[Member, ...]:

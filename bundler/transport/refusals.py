@@ -169,6 +169,17 @@ class NoShell(ConnectionFailed):
         )
 
 
+class NoSftp(ConnectionFailed):
+    """The login works and has no SFTP."""
+
+    def __init__(self, destination: Destination, said: str) -> None:
+        super().__init__(
+            f"{destination.login} lets us in, but has no SFTP",
+            because=said or "its server has no subsystem of that name",
+            hint=f"{_ssh(destination, '-s')} sftp   # should wait in silence; else ask the host's administrator for it",
+        )
+
+
 Offered = Callable[[Resolved], tuple[str, ...]]
 """Asks the network for a host's fingerprints."""
 

@@ -47,6 +47,10 @@ class RemoteStore(Protocol):
     def host_keys(self) -> tuple[str, ...]:
         """The fingerprints that this machine knows the host by; empty where the transport has none."""
 
+    @property
+    def verifies(self) -> bool:
+        """Whether the host hashes what arrives; else the node does, before it uses any of it."""
+
     def look(self) -> Holdings:
         """What is there, while nothing there is changed; an empty store where there is none.
 

@@ -30,15 +30,23 @@ def far(tmp_path: Path) -> Path:
     return tmp_path / "far"
 
 
-@pytest.fixture(params=["openssh", "directory"])
+@pytest.fixture(params=["openssh", "sftp", "directory"])
 def remote(request: pytest.FixtureRequest, far: Path) -> Iterator[RemoteStore]:
     if request.param == "openssh":
         server: SshServer = request.getfixturevalue("sshd")
         made: RemoteStore = FarHost(server, far.parent).store()
+    elif request.param == "sftp":
+        made = FarHost(request.getfixturevalue("sftp_only"), far.parent).sftp_store()
     else:
         made = DirectoryStore(far)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def sftp_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    with SshServer(tmp_path_factory.mktemp("sftp"), options=("ForceCommand internal-sftp",)) as server:
+        yield server
 
 
 @pytest.fixture
