@@ -40,7 +40,7 @@ class Numbers(click.ParamType):  # type: ignore[type-arg]
 @click.argument("destinations", metavar="DEST...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--volume-size", type=options.SIZE, help="Volumes shorter than this: 4GiB, 25GB.")
 @click.option("--volumes", "only", type=Numbers(), help="Only these: 3, 3-5, 3-. With --volume-size.")
-@click.option("--since", type=click.Path(path_type=Path), help="A receipt or a lock: leave out the blobs it covers.")
+@click.option("--since", help="A receipt, a lock, or a host that has a receipt: leave out the blobs it covers.")
 @click.option("--docker", "image", metavar="IMAGE", help="Only this image, as a tar for `docker load`.")
 @click.option("--dry-run", is_flag=True, help="Show the volumes, and write nothing.")
 @options.store
@@ -51,7 +51,7 @@ def command(
     destinations: tuple[Path, ...],
     volume_size: int | None,
     only: range | None,
-    since: Path | None,
+    since: str | None,
     image: str | None,
     dry_run: bool,
     store: Path,
@@ -66,7 +66,7 @@ def command(
     bundle export demo /media/stick
     bundle export demo /media/a /media/b --volume-size 4GiB
     bundle export demo /media/stick --docker serve       # for docker load -i
-    bundle export demo /media/stick --since ~/.local/state/bundle/receipts/RECEIPT.json
+    bundle export demo /media/stick --since ops@intranet        # what its newest receipt does not name
     """
     from bundler.operations.export import export, read_since
     from bundler.operations.export_image import export_image
@@ -79,13 +79,14 @@ def command(
             raise click.UsageError("--docker writes one file: it goes with one DEST, and with no option on volumes")
         show_image(export_image(opened, opened.find(bundle), image, destinations[0], events), output)
         return
+    entry = opened.find(bundle)
     result = export(
         opened,
-        opened.find(bundle),
+        entry,
         destinations,
         events,
         volume_size=volume_size,
-        since=read_since(since) if since else None,
+        since=read_since(since, entry) if since else None,
         only=only,
         dry_run=dry_run,
     )
@@ -93,7 +94,7 @@ def command(
     if result.left:
         first, last = result.left[0].number, result.left[-1].number
         size = sum(volume.bytes for volume in result.left)
-        more = f" --since {shlex.quote(str(since))}" if since else ""
+        more = f" --since {shlex.quote(since)}" if since else ""
         raise DoneInPart(
             f"{len(result.left)} of the volumes of {result.bundle.name} are left to place ({format_size(size)})",
             because="the destinations together are too small",

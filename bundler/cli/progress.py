@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import IO, Protocol
 
+from bundler.core.event_lines import encode
 from bundler.core.events import BytesMoved, Event, Noted, StepEnded, StepStarted, Warned
 from bundler.core.size import format_duration, format_size
 
@@ -215,7 +215,7 @@ class JsonLines:
 
     def emit(self, event: Event) -> None:
         """Write the event."""
-        line = json.dumps({"event": type(event).__name__, "time": round(time.time(), 3), **asdict(event)})
+        line = encode(event)
         with self._guard:
             print(line, file=self._stream, flush=True)
 

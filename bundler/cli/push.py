@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import json
+from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from bundler.cli import options
-from bundler.cli.table import table
+from bundler.core import hint
 from bundler.core.events import Events
 from bundler.core.records import to_json
-from bundler.core.size import format_duration, format_size
-from bundler.store.layout import BundleEntry, Store
-
-if TYPE_CHECKING:
-    from bundler.operations.push_plan import PushPlan
+from bundler.store.layout import Store
 
 
 @click.command("push")
 @click.argument("bundle")
-@click.argument("destination", metavar="[USER@]HOST:/DIR")
+@click.argument("destinations", metavar="[USER@]HOST:/DIR...", nargs=-1)
 @click.option("--port", type=click.IntRange(1, 65535), help="The SSH port, where ~/.ssh/config does not say it.")
 @click.option("--identity", type=click.Path(path_type=Path, exists=True), help="The key to log in with.")
 @click.option(
@@ -38,20 +34,20 @@ if TYPE_CHECKING:
     help="How to get in: a shell, which hashes what arrives, or SFTP alone.  [default: a shell where there is one]",
 )
 @click.option("--recheck", is_flag=True, help="Hash what is there already, and send again what is damaged.")
-@click.option("--limit", type=options.RATE, help="Send no more than this in a second: 50MiB/s.")
-@click.option("--dry-run", is_flag=True, help="Show what would be sent and how long it takes; change nothing there.")
+@click.option("--limit", type=options.RATE, help="No more than this a second, of all hosts: 50MiB/s.")
+@click.option("--via", metavar="[USER@]HOST:/DIR", help="Push there first; that host feeds the others, with its keys.")
+@click.option("--forward-agent", is_flag=True, help="With --via: lend that host this machine's ssh agent.")
 @click.option(
-    "--accept-new-host-key",
-    "accept_new",
-    is_flag=True,
-    help="Take the key of a host that is not known yet, and remember it. Never one that has changed.",
+    "--accept-new-host-key", "accept_new", is_flag=True, help="Take a key that is not known; never a changed one."
 )
+@click.option("--dry-run", is_flag=True, help="Show what would be sent and how long it takes; change nothing there.")
+@click.option("--relayed", is_flag=True, hidden=True, help="Tell the bundle that started this one.")
 @options.store
 @options.output
 @options.running("push")
 def command(
     bundle: str,
-    destination: str,
+    destinations: tuple[str, ...],
     port: int | None,
     identity: Path | None,
     ssh_config: Path | None,
@@ -59,94 +55,112 @@ def command(
     door: str,
     recheck: bool,
     limit: int | None,
-    dry_run: bool,
+    via: str | None,
+    forward_agent: bool,
     accept_new: bool,
+    dry_run: bool,
+    relayed: bool,
     store: Path,
     output: str,
     events: Events,
 ) -> None:
-    """Send a bundle to a host over SSH: only what it lacks, hashed there, listed there last. Run again, it goes on.
+    """Send a bundle to hosts over SSH: only what each lacks, hashed there, listed there last. Run again, it goes on.
 
-    The host needs sshd, a shell and coreutils. Its key must be known: it is never accepted unasked.
+    A host needs sshd, and a shell with coreutils, or SFTP. Its key must be known: it is never accepted unasked.
 
     \b
     bundle push demo root@10.0.0.5:/data/bundles
     bundle push demo gpu-host:/data/bundles            # an alias of ~/.ssh/config
     bundle push demo ssh://root@10.0.0.5:2222/data/bundles --identity ~/.ssh/id_ed25519
-    bundle push demo root@10.0.0.5:/data/bundles --limit 50MiB/s --dry-run
+    bundle push demo a:/data b:/data --limit 50MiB/s   # both at once
+    bundle push demo --via a:/data b:/data c:/data     # a feeds b and c
+    bundle push demo gpu-host:/data/bundles --dry-run
     """
+    from bundler.cli import push_report
+    from bundler.operations import several_hosts
     from bundler.operations.push import push
     from bundler.operations.push_plan import plan_push
+    from bundler.operations.push_report import Failure, Pushed, PushedInPart, Report
+    from bundler.operations.push_via import Onward, push_on
     from bundler.transport.destination import Destination
     from bundler.transport.doors import open_door
     from bundler.transport.limit import Limit
     from bundler.transport.openssh_client import OpenSshClient
 
+    if not destinations:
+        raise click.UsageError("name a host: bundle push NAME HOST:/DIR")
+    if via and dry_run:
+        raise click.UsageError("--dry-run looks from here: name all hosts without --via")
+    if forward_agent and not via:
+        raise click.UsageError("--forward-agent goes with --via")
     opened = Store.open(store)
     entry = opened.find(bundle)
-    target = Destination.parse(destination, port=port or 0, identity=identity, config=ssh_config, accept_new=accept_new)
+    near = (via,) if via else destinations
+    targets = [
+        Destination.parse(text, port=port or 0, identity=identity, config=ssh_config, accept_new=accept_new)
+        for text in near
+    ]
+    beyond = [Destination.parse(text) for text in destinations] if via else []
+    several_hosts.distinct([*targets, *beyond])
     ceiling = Limit(limit) if limit else None
-    way = open_door(OpenSshClient(target), events, door=door, streams=streams, limit=ceiling)
-    with closing(way) as remote:
+    remotes = [
+        (target, open_door(OpenSshClient(target), events, door=door, streams=streams, limit=ceiling))
+        for target in targets
+    ]
+    with ExitStack() as stack:
+        for _, remote in remotes:
+            stack.enter_context(closing(remote))
         if dry_run:
-            show_plan(entry, plan_push(opened, entry, remote, events, limit=limit), output)
+            looked = several_hosts.each(
+                remotes, lambda _, remote: plan_push(opened, entry, remote, events, limit=limit)
+            )
+            plans = [one.done() for one in looked]
+            options.show(output, push_report.plans_document(entry, plans), push_report.plans_text(entry, plans))
             return
-        result = push(opened, entry, remote, events, recheck=recheck)
-    sent = f"{result.sent.blobs} blobs sent ({format_size(result.sent.bytes)})"
-    unverified = "" if result.verified else "  the host hashed nothing: `bundle up` there does, before it uses any\n"
-    present = f"{result.present.blobs} were there ({format_size(result.present.bytes)})"
-    options.show(
-        output,
-        {
-            "bundle": str(entry.name),
-            "root": str(entry.root.digest),
-            "host": result.host,
-            "directory": result.directory,
-            "sent": to_json(result.sent),
-            "present": to_json(result.present),
-            "moved": result.moved,
-            "verified": result.verified,
-            "seconds": round(result.seconds, 2),
-            "receipt": str(result.receipt),
-        },
-        f"{entry.name} is on {result.host} in {result.directory}: {sent}, {present}, "
-        f"{format_duration(result.seconds)}\n"
-        f"  root {entry.root.digest}\n"
-        f"{unverified}"
-        f"  receipt {result.receipt}\n"
-        f"  there: {result.directory}/bundle up {entry.name}",
-    )
+        if len(near) == 1 and not relayed:
+            [(target, remote)] = remotes
+            result = push(opened, entry, remote, events, recheck=recheck)
+            if not via:
+                options.show(output, push_report.one_document(entry, result), push_report.one_text(entry, result))
+                return
+            words = _words(limit=limit, streams=streams, recheck=recheck, accept_new=accept_new)
+            onward = Onward(destinations, words)
+            client = OpenSshClient(target, forward_agent=forward_agent)
+            pushes = (Pushed.of(via, result), *push_on(client, remote.place, entry, onward, events))
+        else:
+            outcomes = several_hosts.each(
+                remotes,
+                lambda target, remote: push(
+                    opened, entry, remote, several_hosts.OfHost(events, target), recheck=recheck
+                ),
+            )
+            pushes = tuple(
+                Pushed(text, failure=Failure.of(one.failure)) if one.failure else Pushed.of(text, one.done())
+                for text, one in zip(destinations, outcomes, strict=True)
+            )
+    report = Report(str(entry.name), entry.root.digest, pushes)
+    if relayed:
+        click.echo(json.dumps({"format": options.DOCUMENT, **to_json(report)}))
+    else:
+        options.show(output, to_json(report), push_report.text(report))
+    if report.failed:
+        words = _words(limit=limit, streams=streams, recheck=recheck, accept_new=accept_new)
+        reach = [*(("--via", via) if via else ()), *(("--port", port) if port else ())]
+        reach += [
+            *(("--identity", identity) if identity else ()),
+            *(("--ssh-config", ssh_config) if ssh_config else ()),
+        ]
+        reach += ["--forward-agent"] if forward_agent else []
+        rest = [pushed.destination for pushed in report.failed]
+        raise PushedInPart(report, hint.bundle("push", str(entry.name), *rest, *words, *reach, store=store))
 
 
-def show_plan(bundle: BundleEntry, plan: PushPlan, output: str) -> None:
-    """What a push would send: a table, the largest first."""
-    sizes = [(parcel.label, format_size(parcel.size), format_size(parcel.bytes)) for parcel in plan.parcels]
-    there = f"{plan.present.blobs} blobs are there ({format_size(plan.present.bytes)})"
-    lines = [table(("TO SEND", "SIZE", "BYTES"), sizes)] if sizes else []
-    lines.append(f"{bundle.name} to {plan.host}:{plan.directory}: {_amount(plan)}; {there}")
-    if plan.free is not None:
-        lines.append(f"  {format_size(plan.free)} free there; nothing was sent or changed")
-    document = {
-        "bundle": str(bundle.name),
-        "root": str(bundle.root.digest),
-        "dry_run": True,
-        "host": plan.host,
-        "directory": plan.directory,
-        "to_send": [to_json(parcel) for parcel in plan.parcels],
-        "bytes": plan.bytes,
-        "present": to_json(plan.present),
-        "free": plan.free,
-        "rate": to_json(plan.rate) if plan.rate else None,
-        "seconds": None if plan.seconds is None else round(plan.seconds, 2),
-    }
-    options.show(output, document, "\n".join(lines))
-
-
-def _amount(plan: PushPlan) -> str:
-    if not plan.parcels:
-        return "nothing to send"
-    amount = f"{len(plan.parcels)} blobs, {format_size(plan.bytes)} to send"
-    if plan.rate is None or plan.seconds is None:
-        return f"{amount}; how fast the way is can't be told before the first push"
-    speed = f"{format_size(plan.rate.bytes_per_second)}/s ({plan.rate.source})"
-    return f"{amount}, about {format_duration(plan.seconds)} at {speed}"
+def _words(*, limit: int | None, streams: int | None, recheck: bool, accept_new: bool) -> tuple[str, ...]:
+    """The options of this run that another one takes over."""
+    words = [
+        *(("--limit", str(limit)) if limit else ()),
+        *(("--streams", str(streams)) if streams else ()),
+        *(("--recheck",) if recheck else ()),
+        *(("--accept-new-host-key",) if accept_new else ()),
+    ]
+    return tuple(words)

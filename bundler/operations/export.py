@@ -26,6 +26,7 @@ from bundler.store.contents import read_lock
 from bundler.store.layout import LAYOUT, BundleEntry, Store, encode_index
 from bundler.store.leases import leasing
 from bundler.transport import receipts
+from bundler.transport.receipts import Receipt
 
 STEP = "export"
 _MARGIN = 1 << 20  # of each file system: SHA256SUMS, and the blocks that hold the files' maps
@@ -70,24 +71,34 @@ class Since:
     blobs: frozenset[Digest]
 
 
-def read_since(path: Path) -> Since:
-    """What a receipt or a lock file says that a receiver holds. Raises MalformedJson, UsageInvalid."""
+def read_since(named: str, bundle: BundleEntry) -> Since:
+    """What a receiver holds: as a receipt or a lock file says, or the newest receipt of a host for this bundle.
+
+    Raises MalformedJson, UsageInvalid.
+    """
+    path = Path(named)
+    if not path.exists() and (receipt := receipts.listed().newest(named, bundle.name.name)):
+        return _since(receipt, f"the receipt of {named}")
     try:
         raw = path.read_bytes()
     except OSError as error:
         raise UsageInvalid(
-            f"{path} can't be read: {error.strerror}", hint="ls ~/.local/state/bundle/receipts"
+            f"{named} is no host with a receipt of {bundle.name.name}, and can't be read: {error.strerror}",
+            hint="bundle receipts   # lists them",
         ) from None
-    if "root" in parse_object(raw, str(path)):
-        receipt = receipts.read(path)
-        if not receipt.blobs:
-            raise UsageInvalid(
-                f"{path} does not say which blobs the host holds",
-                because="an older version wrote it",
-                hint=f"bundle push {receipt.bundle} {receipt.host}:{receipt.directory}   # writes a new one",
-            )
-        return Since(receipt.root, frozenset(receipt.blobs))
-    return Since(None, frozenset(blob.digest for blob in Lock.parse(raw, str(path)).blobs()))
+    if "root" in parse_object(raw, named):
+        return _since(receipts.read(path), named)
+    return Since(None, frozenset(blob.digest for blob in Lock.parse(raw, named).blobs()))
+
+
+def _since(receipt: Receipt, what: str) -> Since:
+    if not receipt.blobs:
+        raise UsageInvalid(
+            f"{what} does not say which blobs the host holds",
+            because="an older version wrote it",
+            hint=f"bundle push {receipt.bundle} {receipt.host}:{receipt.directory}   # writes a new one",
+        )
+    return Since(receipt.root, frozenset(receipt.blobs))
 
 
 def export(

@@ -29,7 +29,7 @@ _SPARE_INODES = 16  # the index, the agent, the locks
 @dataclass(frozen=True, slots=True)
 class PushResult:
     """What was sent and what was there. `sent.bytes` is what the blobs sent consist of, `moved` what went over for
-    them: less where an earlier push had begun. `verified` says whether the host hashed what was sent."""
+    them: less where an earlier push had begun."""
 
     host: str
     directory: str
@@ -38,7 +38,12 @@ class PushResult:
     moved: int
     seconds: float
     receipt: Path
-    verified: bool
+    record: Receipt
+
+    @property
+    def verified(self) -> bool:
+        """Whether the host hashed what was sent."""
+        return bool(self.record.verified.blobs or not self.sent.blobs)
 
 
 class BundleIncomplete(IntegrityFailed):
@@ -128,9 +133,7 @@ def push(
     path = receipts.write(receipt, receipts_in)
     events.emit(StepEnded(STEP_SEND, f"{len(missing)} blobs sent, {len(present)} were there"))
     sent = Tally(len(missing), total)
-    return PushResult(
-        receipt.host, receipt.directory, sent, receipt.present, moved, seconds, path, verified=remote.verifies
-    )
+    return PushResult(receipt.host, receipt.directory, sent, receipt.present, moved, seconds, path, receipt)
 
 
 def whole(store: Store, bundle: BundleEntry) -> tuple[Member, ...]:

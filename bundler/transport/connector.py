@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import threading
 from collections.abc import Callable, Iterator
@@ -15,11 +16,13 @@ from bundler.transport.client import Client
 from bundler.transport.far_end import launcher, program
 from bundler.transport.limit import Limit
 from bundler.transport.place import Place
-from bundler.transport.refusals import ConnectionFailed, ConnectionLost, NoShell
+from bundler.transport.refusals import ConnectionFailed, ConnectionLost, NoShell, TooManyLogins
 from bundler.transport.remote_errors import LacksTools, RemoteFileTooLarge, RemoteLocked, RemoteNoSpace, RemoteRefused
 from bundler.transport.session import Session
 from bundler.transport.wire import WireBroken
 
+_LOGINS = 12
+_LONGEST_PAUSE = 8.0  # seconds; all pauses together, half a minute
 _AVAILABLE = re.compile(r"\s\d+\s+\d+\s+(\d+)\s+(?:\d+%|-)\s")
 
 
@@ -136,22 +139,30 @@ class Connector:
             return self._idle.pop() if self._idle else None
 
     def _connect(self, settle: Callable[[Session], Room]) -> tuple[Session, Room]:
-        text = program(self.destination.directory)
+        session = self._log_in()
         try:
-            session = Session(
-                self.client.command(launcher(text)),
-                text,
-                stall=self._stall,
-                cancelled=self.cancelled,
-                limit=self._limit,
-            )
-            try:
-                return session, settle(session)
-            except BaseException:
-                session.abandon()
-                raise
+            return session, settle(session)
         except WireBroken as broken:
+            session.abandon()
             raise self._explain(broken) from broken
+        except BaseException:
+            session.abandon()
+            raise
+
+    def _log_in(self) -> Session:
+        """A new session. Where too many others log in at once, waits for them: each for another time."""
+        text = program(self.destination.directory)
+        launch = self.client.command(launcher(text))
+        for attempt in range(_LOGINS):
+            try:
+                return Session(launch, text, stall=self._stall, cancelled=self.cancelled, limit=self._limit)
+            except WireBroken as broken:
+                error = self._explain(broken)
+                if not isinstance(error, TooManyLogins) or attempt + 1 == _LOGINS:
+                    raise error from broken
+                if self.cancelled.wait(random.uniform(0.2, 1.0) * min(2.0**attempt, _LONGEST_PAUSE)):
+                    raise error from broken
+        raise AssertionError("unreachable")
 
     def _explain(self, broken: WireBroken) -> ConnectionFailed:
         if failure := self.client.failure(broken):

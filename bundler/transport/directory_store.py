@@ -88,6 +88,9 @@ class DirectoryStore:
             write_file(executable, store.read(agent), mode=0o755)
         store.record(entries)
 
+    def cancel(self) -> None:
+        """Nothing can wait for ever here."""
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -84,6 +84,10 @@ class BestDoor:
         """See RemoteStore."""
         self._store.commit(members, agent, entries)
 
+    def cancel(self) -> None:
+        """See RemoteStore."""
+        self._store.cancel()
+
     def close(self) -> None:
         """See RemoteStore."""
         self._store.close()

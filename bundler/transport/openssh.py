@@ -17,6 +17,7 @@ _FASTEST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 
 _OPTIONS = (
     ("BatchMode", "yes"),  # a question would wait unseen
+    ("StrictHostKeyChecking", "yes"),  # a key is accepted by a person, here or by hand, or not at all
     ("UpdateHostKeys", "no"),
     ("ConnectTimeout", str(CONNECT_SECONDS)),
     ("ServerAliveInterval", str(ALIVE_SECONDS)),
@@ -83,9 +84,11 @@ def supported_ciphers() -> tuple[str, ...]:
     return ("ssh", "-Q", "cipher")
 
 
-def connect(destination: Destination, ciphers: Sequence[str], command: str) -> tuple[str, ...]:
+def connect(
+    destination: Destination, ciphers: Sequence[str], command: str, *, forward_agent: bool = False
+) -> tuple[str, ...]:
     """Run a command on the host, with no terminal; stdin, stdout and stderr are its own."""
-    return ("ssh", "-T", *_options(destination, ciphers), "--", destination.host, command)
+    return ("ssh", "-T", *_options(destination, ciphers, forward_agent=forward_agent), "--", destination.host, command)
 
 
 def subsystem(destination: Destination, ciphers: Sequence[str], name: str) -> tuple[str, ...]:
@@ -93,11 +96,15 @@ def subsystem(destination: Destination, ciphers: Sequence[str], name: str) -> tu
     return ("ssh", "-T", "-s", *_options(destination, ciphers), "--", destination.host, name)
 
 
-def _options(destination: Destination, ciphers: Sequence[str]) -> tuple[str, ...]:
-    # A key is accepted by a person, here or by hand; one that has changed never is (ssh_config(5)).
-    strict = ("StrictHostKeyChecking", "accept-new" if destination.accept_new else "yes")
-    options = [strict, *_OPTIONS, *((("Ciphers", ",".join(ciphers)),) if ciphers else ())]
-    spelled = (word for name, value in options for word in ("-o", f"{name}={value}"))
+def _options(destination: Destination, ciphers: Sequence[str], *, forward_agent: bool = False) -> tuple[str, ...]:
+    chosen = dict(_OPTIONS)
+    if destination.accept_new:
+        chosen["StrictHostKeyChecking"] = "accept-new"
+    if forward_agent:
+        chosen["ForwardAgent"] = "yes"
+    if ciphers:
+        chosen["Ciphers"] = ",".join(ciphers)
+    spelled = (word for name, value in chosen.items() for word in ("-o", f"{name}={value}"))
     return (*selection(destination), *spelled)
 
 

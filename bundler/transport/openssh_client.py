@@ -18,10 +18,11 @@ _SSH_FAILED = 255  # ssh(1), EXIT STATUS
 
 
 class OpenSshClient:
-    """See Client. What `ssh -G` says is asked for once."""
+    """See Client. What `ssh -G` says is asked for once. `forward_agent` lends our keys to what a command runs there."""
 
-    def __init__(self, destination: Destination) -> None:
+    def __init__(self, destination: Destination, *, forward_agent: bool = False) -> None:
         self._destination = destination
+        self._forward_agent = forward_agent
         self._configuration: tuple[Resolved, tuple[str, ...]] | None = None
 
     @property
@@ -31,7 +32,7 @@ class OpenSshClient:
 
     def command(self, words: str) -> Launch:
         """See Client."""
-        return Launch(openssh.connect(self._destination, self._ciphers(), words))
+        return Launch(openssh.connect(self._destination, self._ciphers(), words, forward_agent=self._forward_agent))
 
     def subsystem(self, name: str) -> Launch:
         """See Client."""

@@ -32,7 +32,8 @@ class Receipt:
     `verified` were hashed there in this push; `present` were there before it, whole by their length, each hashed
     when it came. `host_keys` are the fingerprints that this machine knows the host by. `blobs` are all that the bundle
     consists of, sorted: what an export since this receipt leaves out; `hashed` those of them that `verified` counts.
-    `rate` is the bytes a second that went there in this push, 0 where too few did to say.
+    `rate` is the bytes a second that went there in this push, 0 where too few did to say. `via` is the host that sent
+    it, where it was not this machine; `host_keys` are then those that that host knows.
     """
 
     format: int
@@ -47,6 +48,7 @@ class Receipt:
     blobs: tuple[Digest, ...] = field(default=())
     hashed: tuple[Digest, ...] = field(default=())
     rate: int = 0
+    via: str = ""
 
 
 def receipts_directory() -> Path:
@@ -81,6 +83,14 @@ class Kept:
 
     receipts: tuple[tuple[Path, Receipt], ...]
     damaged: tuple[Path, ...]
+
+    def newest(self, host: str, bundle: str) -> Receipt | None:
+        """The last receipt of a host (`user@host`, or with `:/directory`), of any version of this bundle's name."""
+        for _, receipt in reversed(self.receipts):
+            named = host in (receipt.host, f"{receipt.host}:{receipt.directory}")
+            if named and bundle == receipt.bundle.partition(":")[0]:
+                return receipt
+        return None
 
 
 def listed(directory: Path | None = None) -> Kept:

@@ -78,6 +78,19 @@ class ChangedHostKey(ConnectionFailed):
         )
 
 
+class TooManyLogins(ConnectionFailed):
+    """The server drops connections because many are logging in at once (sshd_config(5), MaxStartups)."""
+
+    transient = True
+
+    def __init__(self, destination: Destination, said: str) -> None:
+        super().__init__(
+            f"{destination.login} takes no further connections at the moment",
+            because=f"{said}; many are logging in there at once (MaxStartups in its sshd_config), or it rejects us",
+            hint="run the same command again: what has arrived is kept",
+        )
+
+
 class ConnectionRefused(ConnectionFailed):
     """Nothing listens on that port."""
 
@@ -187,6 +200,7 @@ _CHANGED = re.compile(r"REMOTE HOST IDENTIFICATION HAS CHANGED|host key for .* h
 _CHANGED_NAME = re.compile(r"[Hh]ost key for (\S+) has changed")
 _UNKNOWN_NAME = re.compile(r"host key is known for (\S+) and")
 _UNKNOWN = re.compile(r"host key is known for .* strict checking|Host key verification failed")
+_DROPPED = re.compile(r"(?:kex_exchange|ssh_exchange)_identification: .*(?:closed by remote host|reset by peer).*")
 _NO_ACCEPT_NEW = re.compile(r"unsupported option \"accept-new\"")
 _REFUSED = re.compile(r"port \d+: Connection refused")
 _NAME = re.compile(r"Could not resolve hostname .*")
@@ -230,6 +244,8 @@ def classify(said: str, destination: Destination, resolved: Resolved, offered: O
         return ConnectionRefused(destination, resolved)
     if match := _NAME.search(said):
         return UnknownHost(destination, match[0].rpartition(": ")[2])
+    if match := _DROPPED.search(said):
+        return TooManyLogins(destination, match[0])
     if _LOST.search(said) and not _TIMEOUT.search(said):
         return ConnectionLost(destination, last)
     if match := _TIMEOUT.search(said):

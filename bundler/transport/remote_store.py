@@ -84,5 +84,8 @@ class RemoteStore(Protocol):
         Raises RemoteIncomplete when one of the blobs is not there, RemoteLocked.
         """
 
+    def cancel(self) -> None:
+        """Have what other threads do here end soon. What they raise then means nothing."""
+
     def close(self) -> None:
         """Let go of the host."""

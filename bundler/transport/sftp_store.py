@@ -152,6 +152,10 @@ class SftpStore:
 
         self._exchange(write)
 
+    def cancel(self) -> None:
+        """See RemoteStore."""
+        self._cancelled.set()
+
     def close(self) -> None:
         """See RemoteStore."""
         if self._lease and self._idle:

@@ -182,6 +182,10 @@ class ShellStore:
             raise self._connector.refusal(word, rest)
         return word, rest
 
+    def cancel(self) -> None:
+        """See RemoteStore."""
+        self._connector.cancelled.set()
+
     def close(self) -> None:
         """See RemoteStore."""
         self._connector.close()

@@ -19,7 +19,7 @@ PLAIN = Destination("intranet", "/data")
 FULL = Destination("10.0.0.7", "/data", "ops", 2222, Path("/k/id"), Path("/k/config"))
 
 STRICT = (
-    *("-o", "StrictHostKeyChecking=yes", "-o", "BatchMode=yes", "-o", "UpdateHostKeys=no"),
+    *("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", "UpdateHostKeys=no"),
     *("-o", "ConnectTimeout=20", "-o", "ServerAliveInterval=15", "-o", "ServerAliveCountMax=4"),
     *("-o", "Compression=no", "-o", "ClearAllForwardings=yes", "-o", "ForwardAgent=no", "-o", "ForwardX11=no"),
     *("-o", "PermitLocalCommand=no", "-o", "RemoteCommand=none"),

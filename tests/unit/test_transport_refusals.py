@@ -57,7 +57,9 @@ def told(said: str, offered: tuple[str, ...] = ()) -> ConnectionFailed:
         ("Connection to 10.0.0.7 closed by remote host.", refusals.ConnectionLost),
         ("client_loop: send disconnect: Broken pipe", refusals.ConnectionLost),
         ("Timeout, server 10.0.0.7 not responding.", refusals.ConnectionLost),
-        ("kex_exchange_identification: read: Connection reset by peer", refusals.ConnectionLost),
+        ("kex_exchange_identification: read: Connection reset by peer", refusals.TooManyLogins),
+        ("kex_exchange_identification: Connection closed by remote host", refusals.TooManyLogins),
+        ('command-line: line 0: unsupported option "accept-new".', refusals.NoAcceptNew),
         ("", refusals.ConnectionLost),
     ],
 )
@@ -99,7 +101,7 @@ def test_a_login_that_fails_names_the_keys_that_were_tried(tmp_path: Path) -> No
 def test_only_what_may_pass_by_itself_is_tried_again() -> None:
     again = {kind for kind in ConnectionFailed.__subclasses__() if kind.transient}
     assert again == {
-        *(refusals.ConnectionLost, refusals.ConnectionRefused, refusals.NoShell),
+        *(refusals.ConnectionLost, refusals.ConnectionRefused, refusals.NoShell, refusals.TooManyLogins),
         *(refusals.UnknownHost, refusals.Unreachable),
     }
 
