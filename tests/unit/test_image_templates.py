@@ -47,7 +47,7 @@ def test_a_flash_attention_wheel_is_checked_against_its_sha256_before_it_is_inst
     steps = [step.strip() for step in block.split("&&")]
     assert steps[0].endswith(f'echo "{"1" * 64} /ctx/flash-attn/{WHEEL}" | sha256sum --check --strict')
     assert steps[1] == f'pip install --no-cache-dir --no-deps --no-index "/ctx/flash-attn/{WHEEL}"'
-    assert steps[2] == "python3 -c 'import flash_attn_2_cuda'"
+    assert steps[2] == "python3 -c 'import torch, flash_attn_2_cuda'"
 
 
 @pytest.mark.parametrize("name", CUDA)

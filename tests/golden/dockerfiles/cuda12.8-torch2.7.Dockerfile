@@ -16,7 +16,7 @@ RUN --mount=type=bind,source=requirements.txt,target=/ctx/requirements.txt \
 RUN --mount=type=bind,source=flash-attn,target=/ctx/flash-attn \
     echo "1111111111111111111111111111111111111111111111111111111111111111  /ctx/flash-attn/flash_attn-2.7.4.post1+cu12torch2.6cxx11abiTRUE-cp311-cp311-linux_x86_64.whl" | sha256sum --check --strict \
  && pip install --no-cache-dir --no-deps --no-index "/ctx/flash-attn/flash_attn-2.7.4.post1+cu12torch2.6cxx11abiTRUE-cp311-cp311-linux_x86_64.whl" \
- && python3 -c 'import flash_attn_2_cuda'
+ && python3 -c 'import torch, flash_attn_2_cuda'
 # Nothing in these images may look for a hub: behind the gap there is none. USER is for programs that
 # ask for the name of a user id that /etc/passwd does not know.
 ENV HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1 HF_DATASETS_OFFLINE=1 USER=bundle
