@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bundler.cli import options
+from bundler.cli.ask_secret import on_terminal
 from bundler.cli.table import table
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path, exists=True),
     envvar="BUNDLE_SSH_CONFIG",
     help="In the place of ~/.ssh/config.",
+)
+@click.option(
+    "--client",
+    type=click.Choice(["auto", "openssh", "paramiko"]),
+    default="auto",
+    help="What logs in: OpenSSH; paramiko where there is none, or where the host wants a password.",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, allow_dash=True, exists=True),
+    help="The password is its first line; - is stdin. Without it, a terminal is asked.",
 )
 @click.option("--streams", type=click.IntRange(1, 16), help="Connections at once.")
 @click.option(
@@ -55,6 +68,8 @@ def command(
     port: int | None,
     identity: Path | None,
     ssh_config: Path | None,
+    client: str,
+    password_file: Path | None,
     streams: int | None,
     door: str,
     recheck: bool,
@@ -74,19 +89,32 @@ def command(
     bundle push demo gpu-host:/data/bundles            # an alias of ~/.ssh/config
     bundle push demo ssh://root@10.0.0.5:2222/data/bundles --identity ~/.ssh/id_ed25519
     bundle push demo root@10.0.0.5:/data/bundles --limit 50MiB/s --dry-run
+    bundle push demo root@10.0.0.5:/data/bundles --password-file ~/.intranet-password
     """
+    from bundler.operations.login import Ask, from_file, logged_in, read_password_file
     from bundler.operations.push import push
     from bundler.operations.push_plan import plan_push
     from bundler.transport.destination import Destination
     from bundler.transport.doors import open_door
+    from bundler.transport.keyring import Keyring
     from bundler.transport.limit import Limit
-    from bundler.transport.openssh_client import OpenSshClient
 
     opened = Store.open(store)
     entry = opened.find(bundle)
     target = Destination.parse(destination, port=port or 0, identity=identity, config=ssh_config, accept_new=accept_new)
     ceiling = Limit(limit) if limit else None
-    way = open_door(OpenSshClient(target), events, door=door, streams=streams, limit=ceiling)
+    ask: Ask = on_terminal
+    if password_file:
+        piped = str(password_file) == "-"
+        ask = from_file(sys.stdin.readline() if piped else read_password_file(password_file), on_terminal)
+        client = "paramiko" if client == "auto" else client
+    way = logged_in(
+        target,
+        lambda login: open_door(login, events, door=door, streams=streams, limit=ceiling),
+        Keyring(),
+        ask,
+        client=client,
+    )
     with closing(way) as remote:
         if dry_run:
             show_plan(entry, plan_push(opened, entry, remote, events, limit=limit), output)

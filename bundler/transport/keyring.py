@@ -15,12 +15,13 @@ PASSPHRASE = "passphrase"
 class Need:
     """A secret that a login lacks: the `password` of `user@host:port`, or the `passphrase` of a key's path.
 
-    `refused` says that there was one, and that it was wrong.
+    `refused` says that there was one, and that it was wrong; `jump` that it is a host on the way that wants it.
     """
 
     kind: str
     of: str
     refused: bool = False
+    jump: bool = False
 
 
 class Keyring:

@@ -63,6 +63,7 @@ def _failure(word: str, hop: Hop, progress: _Progress, because: str) -> ClientFa
             tried=tuple(progress.tried),
             need=progress.need,
             refused=progress.refused,
+            jump=hop.jump,
         )
     )
 

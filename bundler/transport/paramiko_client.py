@@ -22,12 +22,11 @@ _START = "import sys; sys.path[0] = sys.argv[1]; from bundler.transport.paramiko
 
 
 class ParamikoClient:
-    """See Client. `keyring` holds what a person was asked for; `accept_new` makes an unknown host's key known."""
+    """See Client. `keyring` holds what a person was asked for."""
 
-    def __init__(self, destination: Destination, keyring: Keyring, *, accept_new: bool = False) -> None:
+    def __init__(self, destination: Destination, keyring: Keyring) -> None:
         self._destination = destination
         self._keyring = keyring
-        self._accept_new = accept_new
         self._token = secrets.token_hex(8)
 
     @property
@@ -77,7 +76,7 @@ class ParamikoClient:
             port=to.port,
             identity=str(to.identity or ""),
             config=str(to.config or ""),
-            accept_new=self._accept_new,
+            accept_new=to.accept_new,
             passwords=self._keyring.revealed(PASSWORD),
             passphrases=self._keyring.revealed(PASSPHRASE),
         )
@@ -95,7 +94,8 @@ class ParamikoClient:
             return refusals.RevokedHostKey(failure.name, failure.fingerprint, failure.file)
         if failure.word == "denied":
             if failure.need[0]:
-                return refusals.SecretNeeded(resolved, Need(*failure.need, failure.refused), failure.methods)
+                need = Need(*failure.need, failure.refused, failure.jump)
+                return refusals.SecretNeeded(resolved, need, failure.methods)
             return refusals.AuthenticationFailed(to, resolved, failure.methods)
         if failure.word == "refused":
             return refusals.ConnectionRefused(to, resolved)

@@ -43,6 +43,7 @@ class Hop:
     hashes_names: bool
     before: tuple[Hop, ...] = ()
     command: str = ""
+    jump: bool = False
 
     @property
     def login(self) -> str:
@@ -90,6 +91,7 @@ def _hop(config: SSHConfig, host: str, user: str, port: int, identity: str, *, d
         alias=values.get("hostkeyalias", ""),
         hashes_names=values.get("hashknownhosts", "no").lower() == "yes",
         before=() if jump.lower() == "none" else _jumps(config, jump, depth),
+        jump=depth > 0,
         command="" if jump.lower() != "none" or command.lower() == "none" else spelled(command),
     )
 

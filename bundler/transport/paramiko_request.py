@@ -63,6 +63,7 @@ class Failure:
     tried: tuple[str, ...] = ()
     need: tuple[str, str] = ("", "")
     refused: bool = False
+    jump: bool = False
 
     def encode(self, token: str) -> str:
         """A line for stderr."""
