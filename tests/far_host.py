@@ -15,7 +15,9 @@ from pathlib import Path
 
 from bundler.core.events import BytesMoved, Event
 from bundler.transport.destination import Destination
+from bundler.transport.keyring import Keyring
 from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.paramiko_client import ParamikoClient
 from bundler.transport.sftp_store import SftpStore
 from bundler.transport.shell_store import ShellStore
 from scripts.world.mark import ProcessMark
@@ -44,6 +46,11 @@ class FarHost:
         path.write_text(f"Host {self.server.alias}\n" + "".join(f"  {line}\n" for line in lines))
         path.write_text(path.read_text() + self.server.config.read_text())
         return path
+
+
+def paramiko_client(host: FarHost, directory: str | Path = "far", *, config: Path | None = None) -> ParamikoClient:
+    """A login without OpenSSH, with no secrets."""
+    return ParamikoClient(host.destination(directory, config=config), Keyring())
 
 
 def assert_sound(store: Path) -> int:

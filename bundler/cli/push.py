@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import click
 
 from bundler.cli import options
+from bundler.cli.ask_secret import on_terminal
 from bundler.core import hint
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -25,6 +28,17 @@ from bundler.store.layout import Store
     type=click.Path(path_type=Path, exists=True),
     envvar="BUNDLE_SSH_CONFIG",
     help="In the place of ~/.ssh/config.",
+)
+@click.option(
+    "--client",
+    type=click.Choice(["auto", "openssh", "paramiko"]),
+    default="auto",
+    help="What logs in: OpenSSH; paramiko where there is none, or where the host wants a password.",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, allow_dash=True, exists=True),
+    help="The password is its first line; - is stdin. Without it, a terminal is asked.",
 )
 @click.option("--streams", type=click.IntRange(1, 16), help="Connections at once.")
 @click.option(
@@ -51,6 +65,8 @@ def command(
     port: int | None,
     identity: Path | None,
     ssh_config: Path | None,
+    client: str,
+    password_file: Path | None,
     streams: int | None,
     door: str,
     recheck: bool,
@@ -72,20 +88,22 @@ def command(
     bundle push demo root@10.0.0.5:/data/bundles
     bundle push demo gpu-host:/data/bundles            # an alias of ~/.ssh/config
     bundle push demo ssh://root@10.0.0.5:2222/data/bundles --identity ~/.ssh/id_ed25519
+    bundle push demo root@10.0.0.5:/data/bundles --password-file ~/.intranet-password
     bundle push demo a:/data b:/data --limit 50MiB/s   # both at once
     bundle push demo --via a:/data b:/data c:/data     # a feeds b and c
     bundle push demo gpu-host:/data/bundles --dry-run
     """
     from bundler.cli import push_report
     from bundler.operations import several_hosts
+    from bundler.operations.login import Ask, Login, from_file, read_password_file
     from bundler.operations.push import push
     from bundler.operations.push_plan import plan_push
     from bundler.operations.push_report import Failure, Pushed, PushedInPart, Report
     from bundler.operations.push_via import Onward, push_on
     from bundler.transport.destination import Destination
-    from bundler.transport.doors import open_door
+    from bundler.transport.doors import AnyDoor, open_door
+    from bundler.transport.keyring import Keyring
     from bundler.transport.limit import Limit
-    from bundler.transport.openssh_client import OpenSshClient
 
     if not destinations:
         raise click.UsageError("name a host: bundle push NAME HOST:/DIR")
@@ -103,10 +121,15 @@ def command(
     beyond = [Destination.parse(text) for text in destinations] if via else []
     several_hosts.distinct([*targets, *beyond])
     ceiling = Limit(limit) if limit else None
-    remotes = [
-        (target, open_door(OpenSshClient(target), events, door=door, streams=streams, limit=ceiling))
-        for target in targets
-    ]
+    ask: Ask = on_terminal
+    if password_file:
+        piped = str(password_file) == "-"
+        ask = from_file(sys.stdin.readline() if piped else read_password_file(password_file), on_terminal)
+        client = "paramiko" if client == "auto" else client
+    keyring = Keyring()
+    make = partial(open_door, streams=streams, limit=ceiling)
+    logins = [Login(target, make, keyring, ask, events, client=client, door=door) for target in targets]
+    remotes = [(target, AnyDoor(login.first(), login.otherwise)) for target, login in zip(targets, logins, strict=True)]
     with ExitStack() as stack:
         for _, remote in remotes:
             stack.enter_context(closing(remote))
@@ -125,8 +148,8 @@ def command(
                 return
             words = _words(limit=limit, streams=streams, recheck=recheck, accept_new=accept_new)
             onward = Onward(destinations, words)
-            client = OpenSshClient(target, forward_agent=forward_agent)
-            pushes = (Pushed.of(via, result), *push_on(client, remote.place, entry, onward, events))
+            feeder = logins[0].client(forward_agent=forward_agent)
+            pushes = (Pushed.of(via, result), *push_on(feeder, remote.place, entry, onward, events))
         else:
             outcomes = several_hosts.each(
                 remotes,

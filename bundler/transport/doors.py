@@ -6,44 +6,39 @@ from collections.abc import Callable, Sequence
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
-from bundler.core.events import Events, Warned
+from bundler.core.errors import BundlerError
+from bundler.core.events import Events
 from bundler.store.closure import Member
 from bundler.store.layout import Store
 from bundler.transport.client import Client
 from bundler.transport.limit import Limit
 from bundler.transport.place import Place
-from bundler.transport.refusals import NoSftp, NoShell
-from bundler.transport.remote_errors import LacksTools
 from bundler.transport.remote_store import Holdings, RemoteStore
 from bundler.transport.sftp_store import STREAMS as SFTP_STREAMS
 from bundler.transport.sftp_store import SftpStore
 from bundler.transport.shell_store import STREAMS, ShellStore
 
-AUTO, EXEC, SFTP = "auto", "exec", "sftp"
-DOORS = (AUTO, EXEC, SFTP)
+EXEC, SFTP = "exec", "sftp"
 
 
-def open_door(
-    client: Client, events: Events, *, door: str = AUTO, streams: int | None = None, limit: Limit | None = None
-) -> RemoteStore:
-    """The store behind a login, by one of DOORS. Asks nothing of the host yet."""
-    by_sftp = SftpStore(client, streams=streams or SFTP_STREAMS, limit=limit)
+def open_door(client: Client, door: str, *, streams: int | None = None, limit: Limit | None = None) -> RemoteStore:
+    """The store behind a login, by EXEC or SFTP. Asks nothing of the host yet."""
     if door == SFTP:
-        return by_sftp
-    by_shell = ShellStore(client, streams=streams or STREAMS, limit=limit)
-    return by_shell if door == EXEC else BestDoor(by_shell, by_sftp, events)
+        return SftpStore(client, streams=streams or SFTP_STREAMS, limit=limit)
+    return ShellStore(client, streams=streams or STREAMS, limit=limit)
 
 
-class BestDoor:
-    """A store behind a login with a shell or, where that gives none that will do, with SFTP.
+class AnyDoor:
+    """A remote store, or another in its place where the first question (`look` or `survey`) is refused.
 
-    The first question (`look` or `survey`) finds it out. Raises what the shell's door raises where neither opens.
+    `otherwise` is told of the refusal and gives the next store to ask; None where there is none, and the refusal is
+    raised.
     """
 
-    def __init__(self, shell: RemoteStore, sftp: RemoteStore, events: Events) -> None:
-        self._store = shell
-        self._other: RemoteStore | None = sftp
-        self._events = events
+    def __init__(self, first: RemoteStore, otherwise: Callable[[BundlerError], RemoteStore | None]) -> None:
+        self._store = first
+        self._otherwise = otherwise
+        self._open = False
 
     @property
     def place(self) -> Place:
@@ -93,18 +88,15 @@ class BestDoor:
         self._store.close()
 
     def _first(self, ask: Callable[[RemoteStore], Holdings]) -> Holdings:
-        other, self._other = self._other, None
-        if other is None:
-            return ask(self._store)
-        try:
-            return ask(self._store)
-        except (NoShell, LacksTools) as refused:
+        while True:
             try:
-                found = ask(other)
-            except NoSftp:
-                raise refused from None
-            self._store.close()
-            self._store = other
-            because = "it goes by SFTP, and nothing there hashes what arrives"
-            self._events.emit(Warned(f"{refused.what}: {because}"))
-            return found
+                found = ask(self._store)
+            except BundlerError as refused:
+                other = None if self._open else self._otherwise(refused)
+                if other is None:
+                    raise
+                self._store.close()
+                self._store = other
+            else:
+                self._open = True
+                return found

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from bundler.core.errors import NetworkFailed
 from bundler.transport.destination import Destination
+from bundler.transport.keyring import PASSWORD, Need
 from bundler.transport.openssh import Resolved, by_hand, selection
 
 
@@ -26,6 +27,17 @@ class NoSshClient(ConnectionFailed):
             "this machine has no 'ssh' command",
             because="bulk transfer goes through the system's OpenSSH",
             hint="apt-get install openssh-client   # or: dnf install openssh-clients",
+        )
+
+
+class NoParamiko(ConnectionFailed):
+    """This Python has no paramiko, as that of a node's."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__(
+            "this bundle can't log in without OpenSSH: its Python has no paramiko",
+            because=said,
+            hint="push with --client openssh, or from the machine that built the bundle",
         )
 
 
@@ -91,6 +103,17 @@ class TooManyLogins(ConnectionFailed):
         )
 
 
+class RevokedHostKey(ConnectionFailed):
+    """The host shows a key that known_hosts marks as revoked: whoever has it may not be the host."""
+
+    def __init__(self, name: str, fingerprint: str, file: str) -> None:
+        super().__init__(
+            f"the host key of {name} is REVOKED: nothing was sent",
+            because=f"{file} revokes {fingerprint}",
+            hint="tell the host's administrator: the host needs a new key",
+        )
+
+
 class ConnectionRefused(ConnectionFailed):
     """Nothing listens on that port."""
 
@@ -134,6 +157,7 @@ class AuthenticationFailed(ConnectionFailed):
     """The host lets us not in."""
 
     def __init__(self, destination: Destination, resolved: Resolved, methods: str) -> None:
+        self.methods = methods
         tried = [name for name in resolved.identities if os.path.exists(os.path.expanduser(name))]
         user = destination.user or resolved.user
         super().__init__(
@@ -142,6 +166,23 @@ class AuthenticationFailed(ConnectionFailed):
             f"{', '.join(tried) or 'no identity file, as there is none'}",
             hint=f"ssh-copy-id {shlex.join((*selection(destination), destination.host))}   # or name a key "
             "with --identity; a key with a passphrase goes into the agent with ssh-add",
+        )
+
+
+class SecretNeeded(AuthenticationFailed):
+    """The host, or a key, wants a password that no one gave, or another one than was given."""
+
+    def __init__(self, resolved: Resolved, need: Need, methods: str) -> None:
+        self.need = need
+        self.methods = methods
+        tried = f"; tried: {', '.join(resolved.identities)}" if resolved.identities else ""
+        ConnectionFailed.__init__(
+            self,
+            f"the {need.kind} of {need.of} is {'wrong' if need.refused else 'needed'}",
+            because=f"{resolved.hostname} accepts {methods or 'other ways'}{tried}",
+            hint="run it on a terminal, which asks for it, or name a file: --password-file FILE"
+            if need.kind == PASSWORD
+            else f"ssh-add {shlex.quote(need.of)}   # or run it on a terminal, which asks for it",
         )
 
 

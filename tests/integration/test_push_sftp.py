@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from bundler.core.events import BytesMoved, Silence, Warned
+from bundler.core.events import BytesMoved, Events, Silence, Warned
+from bundler.operations.login import Login
 from bundler.operations.push import push
 from bundler.store.closure import closure
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import receipts
-from bundler.transport.doors import open_door
-from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.destination import Destination
+from bundler.transport.doors import AnyDoor, open_door
+from bundler.transport.keyring import Keyring
 from bundler.transport.receipts import Tally
 from bundler.transport.refusals import ConnectionFailed, NoShell
 from bundler.transport.remote_errors import RemoteNoSpace, RemoteRefused, SourceDamaged
@@ -58,6 +60,12 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
+def any_door(destination: Destination, events: Events | None = None) -> AnyDoor:
+    """The store by the door that a push finds by itself."""
+    login = Login(destination, open_door, Keyring(), lambda _: None, events or Silence())
+    return AnyDoor(login.first(), login.otherwise)
+
+
 def finish(host: FarHost, source: Store, bundle: BundleEntry) -> int:
     """Push to the end. Returns the bytes that went over."""
     with closing(host.sftp_store()) as remote:
@@ -79,7 +87,7 @@ def test_the_command_finds_the_door_by_itself_and_says_what_it_can_not_do(
     planned = bundle(*words, "--dry-run", "-o", "json").json
     assert not (tmp_path / "far").exists()
     done = bundle(*words, "-o", "json")
-    assert "it goes by SFTP" in done.err
+    assert "trying SFTP" in done.err
     assert done.json["verified"] is False
     assert done.json["moved"] == planned["bytes"]
     assert_sound(tmp_path / "far")
@@ -95,10 +103,12 @@ def test_the_command_finds_the_door_by_itself_and_says_what_it_can_not_do(
 
 def test_where_no_door_opens_it_is_the_shell_that_is_told_of(tmp_path: Path, source: Store) -> None:
     bundle = make_bundle(source, [5000])
-    with SshServer(tmp_path / "sshd", options=("ForceCommand false",), sftp=False) as closed:
-        client = OpenSshClient(FarHost(closed, tmp_path).destination())
-        with closing(open_door(client, Silence())) as remote, pytest.raises(NoShell):
-            push(source, bundle, remote, Silence())
+    with (
+        SshServer(tmp_path / "sshd", options=("ForceCommand false",), sftp=False) as closed,
+        closing(any_door(FarHost(closed, tmp_path).destination())) as remote,
+        pytest.raises(NoShell),
+    ):
+        push(source, bundle, remote, Silence())
 
 
 def test_a_chroot_is_a_home_like_any_other(tmp_path: Path, source: Store) -> None:
@@ -109,7 +119,7 @@ def test_a_chroot_is_a_home_like_any_other(tmp_path: Path, source: Store) -> Non
         options = ("ForceCommand internal-sftp", f"ChrootDirectory {jail}")
         with SshServer(tmp_path / "sshd", options=options) as server:
             destination = FarHost(server, Path("/")).destination("data/bundles")
-            with closing(open_door(OpenSshClient(destination), Silence())) as remote:
+            with closing(any_door(destination)) as remote:
                 result = push(source, bundle, remote, Silence())
         assert result.directory == "/data/bundles"
         assert assert_sound(jail / "data/bundles") == 7
@@ -155,10 +165,11 @@ def test_the_server_killed_at_any_moment_is_connected_to_again(host: FarHost, so
 VICTIM = """
 import sys
 from pathlib import Path
+from bundler.operations.login import Login
 from bundler.operations.push import push
 from bundler.store.layout import Store
 from bundler.transport.destination import Destination
-from bundler.transport.openssh_client import OpenSshClient
+from bundler.transport.keyring import Keyring
 from bundler.transport.sftp_store import SftpStore
 from tests.far_host import Recorder, kill_self
 
@@ -343,7 +354,7 @@ def test_names_that_lead_elsewhere_are_not_believed() -> None:
 def test_a_warning_names_what_is_lost_by_this_door(host: FarHost, source: Store) -> None:
     recorder = Recorder()
     bundle = make_bundle(source, [5000])
-    with closing(open_door(OpenSshClient(host.destination()), recorder)) as remote:
+    with closing(any_door(host.destination(), recorder)) as remote:
         push(source, bundle, remote, recorder)
     (warning,) = (event.text for event in recorder.events if isinstance(event, Warned))
     assert "nothing there hashes what arrives" in warning

@@ -1,4 +1,4 @@
-"""One contract for every remote store: OpenSSH to a real sshd, and a directory of this machine."""
+"""One contract for every remote store: OpenSSH and paramiko to a real sshd, and a directory of this machine."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from bundler.store.leases import LEASES
 from bundler.transport.directory_store import DirectoryStore
 from bundler.transport.remote_errors import RemoteIncomplete, SourceDamaged
 from bundler.transport.remote_store import RemoteStore
+from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
 from tests.bundles import AGENT_BYTES, make_bundle
-from tests.far_host import FarHost, assert_sound, listed_names
+from tests.far_host import FarHost, assert_sound, listed_names, paramiko_client
 
 Open = Callable[[], RemoteStore]
 
@@ -30,13 +31,14 @@ def far(tmp_path: Path) -> Path:
     return tmp_path / "far"
 
 
-@pytest.fixture(params=["openssh", "sftp", "directory"])
+@pytest.fixture(params=["openssh", "paramiko", "sftp", "directory"])
 def remote(request: pytest.FixtureRequest, far: Path) -> Iterator[RemoteStore]:
-    if request.param == "openssh":
-        server: SshServer = request.getfixturevalue("sshd")
-        made: RemoteStore = FarHost(server, far.parent).store()
-    elif request.param == "sftp":
+    made: RemoteStore
+    if request.param == "sftp":
         made = FarHost(request.getfixturevalue("sftp_only"), far.parent).sftp_store()
+    elif request.param != "directory":
+        host = FarHost(request.getfixturevalue("sshd"), far.parent)
+        made = host.store() if request.param == "openssh" else ShellStore(paramiko_client(host), streams=2)
     else:
         made = DirectoryStore(far)
     yield made
