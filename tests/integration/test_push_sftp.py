@@ -169,7 +169,7 @@ from bundler.operations.login import Login
 from bundler.operations.push import push
 from bundler.store.layout import Store
 from bundler.transport.destination import Destination
-from bundler.transport.keyring import Keyring
+from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.sftp_store import SftpStore
 from tests.far_host import Recorder, kill_self
 
