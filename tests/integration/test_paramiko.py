@@ -133,9 +133,7 @@ def config_without_key(host: FarHost, name: str, *lines: str) -> Path:
     return config
 
 
-def test_an_unknown_host_key_stops_with_its_fingerprint_and_accepted_is_remembered(
-    host: FarHost, tmp_path: Path
-) -> None:
+def test_an_unknown_host_key_stops_with_its_fingerprint_and_one_accepted_is_kept(host: FarHost, tmp_path: Path) -> None:
     known = tmp_path / "known_hosts"
     config = host.config_with("config", f"UserKnownHostsFile {known}", "HashKnownHosts yes")
     with pytest.raises(refusals.UnknownHostKey) as error:
