@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import signal
 import subprocess
@@ -232,3 +233,27 @@ def test_a_killed_client_is_a_lost_connection_and_a_killed_parent_leaves_no_clie
     ended.start()
     ended.join(20)
     assert not ended.is_alive()
+
+
+def test_a_certificate_lets_in_where_the_key_alone_does_not(tmp_path: Path) -> None:
+    for name in ("authority", "mine"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / name], check=True)
+    sign = [
+        "ssh-keygen",
+        "-q",
+        "-s",
+        tmp_path / "authority",
+        "-I",
+        "me",
+        "-n",
+        getpass.getuser(),
+        tmp_path / "mine.pub",
+    ]
+    options = (f"TrustedUserCAKeys {tmp_path}/authority.pub", "AuthorizedKeysFile none")
+    with SshServer(tmp_path / "sshd", options=options, tied=True) as server:
+        host = FarHost(server, tmp_path)
+        config = config_without_key(host, "config", f"IdentityFile {tmp_path}/mine", "IdentityAgent none")
+        with pytest.raises(refusals.AuthenticationFailed):
+            survey(paramiko_client(host, config=config))
+        subprocess.run(sign, check=True)
+        survey(paramiko_client(host, config=config))
