@@ -141,7 +141,7 @@ def command(
             options.show(output, push_report.plans_document(entry, plans), push_report.plans_text(entry, plans))
             return
         if len(near) == 1 and not relayed:
-            [(target, remote)] = remotes
+            [(_, remote)] = remotes
             result = push(opened, entry, remote, events, recheck=recheck)
             if not via:
                 options.show(output, push_report.one_document(entry, result), push_report.one_text(entry, result))
