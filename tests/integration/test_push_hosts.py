@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from bundler.agent.executable import executable
-from bundler.core.events import Silence
+from bundler.core.events import Silence, Warned
 from bundler.operations.push import PushResult, push
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import receipts
@@ -24,7 +24,7 @@ from bundler.transport.receipts import Tally
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.commandline import Bundle, refusal
-from tests.far_host import FarHost, assert_sound, eventually, listed_names
+from tests.far_host import FarHost, Recorder, assert_sound, eventually, listed_names
 
 MEGABYTE = 1_000_000
 
@@ -74,10 +74,7 @@ def test_one_host_feeds_the_others_and_their_receipts_come_back(
     bundle: Bundle, host: FarHost, source: Store, tmp_path: Path
 ) -> None:
     entry = make_bundle(source, [MEGABYTE], agent=executable())
-    # The host that feeds the others has a configuration and keys of its own, in its home.
     alias = host.server.alias
-    wrapped = tmp_path / "ssh_env"
-    wrapped.write_text(f"BUNDLE_SSH_CONFIG={host.server.config}\nXDG_STATE_HOME={tmp_path}/there\n")
     names = [f"{alias}:{tmp_path}/{name}" for name in ("b", "c")]
     (tmp_path / "file").touch()
     with SshServer(
@@ -113,7 +110,7 @@ def test_the_push_of_the_host_that_feeds_the_others_ends_with_ours(
             stderr=subprocess.DEVNULL,
         )
         try:
-            eventually(lambda: any((tmp_path / "b/partial").glob("*.*")), "the push there begins", 60)
+            eventually(lambda: _begun(tmp_path / "b"), "the push there begins", 60)
         finally:
             ours.kill()
             ours.wait()
@@ -230,8 +227,7 @@ def test_a_push_from_a_laptop_that_slept_goes_on(source: Store, tmp_path: Path) 
             text=True,
         )
         try:
-            blobs = f"{'?' * 64}.*"  # not what a store is made with, before a push sends
-            eventually(lambda: any((tmp_path / "far/partial").glob(blobs)), "the push begins", 60)
+            eventually(lambda: _begun(tmp_path / "far"), "the push begins", 60)
             clients = _children(ours.pid)
             for pid in (ours.pid, *clients):
                 os.kill(pid, signal.SIGSTOP)
@@ -249,5 +245,31 @@ def test_a_push_from_a_laptop_that_slept_goes_on(source: Store, tmp_path: Path) 
     assert receipts.listed(tmp_path / "state/bundle/receipts").receipts[0][1].present == Tally(0, 0)
 
 
+def _begun(store: Path) -> bool:
+    """Whether bytes of a blob have arrived."""
+    return any(path.stat().st_size for path in (store / "partial").glob(f"{'?' * 64}.*"))
+
+
 def _children(pid: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Child processes, whichever thread started them."""
+    return [int(word) for path in Path(f"/proc/{pid}/task").glob("*/children") for word in path.read_text().split()]
+
+
+def test_a_push_to_a_host_that_was_rebooted_goes_on(source: Store, tmp_path: Path) -> None:
+    entry = make_bundle(source, [20 * MEGABYTE])
+    with SshServer(tmp_path / "server", alias="away", tied=True) as server:
+        daemon = server.daemon.mark()
+        assert daemon
+
+        def reboot() -> None:
+            for mark in (*daemon.descendants(), daemon):
+                mark.signal(signal.SIGKILL)
+            server.stop()
+            server.start()
+
+        recorder = Recorder(8 * MEGABYTE, reboot)
+        with closing(FarHost(server, tmp_path).store()) as remote:
+            result = push(source, entry, remote, recorder)
+    assert recorder.done
+    assert any(isinstance(event, Warned) for event in recorder.events)
+    assert assert_sound(tmp_path / "far") == result.sent.blobs
