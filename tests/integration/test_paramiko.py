@@ -13,13 +13,16 @@ from pathlib import Path
 
 import pytest
 
+from bundler.core.events import Silence
 from bundler.core.secret import Secret
-from bundler.operations.login import logged_in
+from bundler.operations.login import AUTO, PARAMIKO, Login
 from bundler.store.layout import Store
 from bundler.transport import refusals
+from bundler.transport.client import Client
 from bundler.transport.destination import Destination
 from bundler.transport.keyring import PASSPHRASE, PASSWORD, Keyring, Need
 from bundler.transport.paramiko_client import ParamikoClient
+from bundler.transport.remote_store import RemoteStore
 from bundler.transport.shell_store import ShellStore
 from bundler.transport.wire import Wire, WireBroken
 from scripts.world.sshd import SshServer
@@ -69,16 +72,34 @@ def locked(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FarHost]:
         yield FarHost(server, tmp_path)
 
 
+def shell(client: Client, door: str) -> RemoteStore:
+    assert door == "exec"
+    return ShellStore(client, streams=2)
+
+
+def entered(login: Login) -> RemoteStore:
+    """The store by the first way that gets in."""
+    remote: RemoteStore | None = login.first()
+    while remote:
+        try:
+            remote.survey()
+            return remote
+        except refusals.AuthenticationFailed as refused:
+            remote.close()
+            remote = login.otherwise(refused)
+            if not remote:
+                raise
+    raise AssertionError
+
+
 def test_a_password_is_asked_for_once_and_reaches_no_command_line_and_no_environment(locked: FarHost) -> None:
     asked: list[Need] = []
-    keyring = Keyring()
 
     def ask(need: Need) -> Secret:
         asked.append(need)
         return Secret(CANARY)
 
-    with closing(logged_in(locked.destination(), lambda login: ShellStore(login, streams=2), keyring, ask)) as remote:
-        remote.survey()
+    with closing(entered(Login(locked.destination(), shell, Keyring(), ask, Silence(), client=AUTO))):
         assert not [path for path in Path("/proc").glob("[0-9]*/cmdline") if CANARY.encode() in readable(path)]
         assert not [path for path in Path("/proc").glob("[0-9]*/environ") if CANARY.encode() in readable(path)]
     assert asked == [Need(PASSWORD, f"root@127.0.0.1:{locked.server.port}")]
@@ -92,8 +113,9 @@ def readable(path: Path) -> bytes:
 
 
 def test_a_wrong_password_is_told_and_not_shown(locked: FarHost) -> None:
+    login = Login(locked.destination(), shell, Keyring(), lambda _: Secret(f"{CANARY}x"), Silence(), client=PARAMIKO)
     with pytest.raises(refusals.SecretNeeded) as error:
-        logged_in(locked.destination(), ShellStore, Keyring(), lambda _: Secret(f"{CANARY}x"), client="paramiko")
+        entered(login)
     assert error.value.need.refused
     assert CANARY not in f"{error.value} {error.value.because} {error.value.hint}"
 
