@@ -149,5 +149,9 @@ def _disagreement(body: bytes, file: Offered) -> str | None:
 
 def git_blob(content: bytes) -> str:
     """The name that git gives these bytes (git-hash-object(1))."""
-    header = b"blob %d\0" % len(content)
-    return hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
+    return hashlib.sha1(git_header(len(content)) + content, usedforsecurity=False).hexdigest()
+
+
+def git_header(size: int) -> bytes:
+    """What git hashes before a file of so many bytes."""
+    return b"blob %d\0" % size

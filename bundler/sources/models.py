@@ -1,7 +1,8 @@
 """Models from hubs: pinned to commits, each file to its SHA-256, whichever hub its bytes come from.
 
 The first hub that answers gives the list of files. Where another states a SHA-256 for one of them too, both must
-be the same. Files that no hub states one for are downloaded at once and hashed.
+be the same. Files that no hub states one for are downloaded at once and hashed; a large one only where the lock
+before does not have it at the same commit.
 """
 
 from __future__ import annotations
@@ -18,22 +19,21 @@ from bundler.manifest.lock import LockedFile, LockedFiles, Origin
 from bundler.sources.answers import Answer, agreed, ask
 from bundler.sources.fallback import Fallback
 from bundler.sources.http import Http
-from bundler.sources.hub import HubFailed, HubFiles, Offered
+from bundler.sources.hub import HubFiles, Offered
 from bundler.sources.hubs import hub_of
 from bundler.sources.modelpack import lock_files, put_manifest
 from bundler.sources.remote_code import warn_of_code
 from bundler.sources.retry import Retries
-from bundler.sources.selection import NothingToTake, Patterns, select
+from bundler.sources.selection import NothingToTake, Patterns, few, select
 from bundler.sources.source import Download
+from bundler.sources.unstated import STREAMS, bring, pinned_before
 from bundler.store.layout import Store
 
 STEP = "resolve"
 SMALL = 16 << 20
-"""Bytes up to which a file without a SHA-256 is downloaded to be hashed; Hugging Face keeps such files below 10 MiB.
-
-A larger one would be downloaded by each `lock`, only to see whether it moved.
+"""Bytes up to which a file without a SHA-256 is read in one piece, by each `lock`; Hugging Face keeps such files below
+10 MiB. A larger one is streamed, and read again only where it may have moved.
 """
-STREAMS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +74,24 @@ class ModelResolver:
             text = f"{repo}: left out: {selection}"
             self.events.emit(Warned(text) if selection.surprising else Noted(STEP, text))
         stated = {path: agreed(path, first, others, small=SMALL) for path in selection.taken}
-        unhashed = [first.listed[path] for path, digest in stated.items() if digest is None]
-        self.events.emit(StepStarted(STEP, sum(file.size for file in unhashed)))
         locked = [
             LockedFile(path, digest, first.listed[path].size) for path, digest in stated.items() if digest is not None
         ]
-        locked += self._hashed(first.files, unhashed)
+        unhashed = [first.listed[path] for path, digest in stated.items() if digest is None]
+        small = [file for file in unhashed if file.size <= SMALL]
+        large = []
+        for file in unhashed:
+            if file.size > SMALL:
+                known = pinned_before(file.path, file.size, first.pinned, self.before.get(name))
+                locked += [known] if known else []
+                large += [] if known else [file]
+        self.events.emit(StepStarted(STEP, sum(file.size for file in (*small, *large))))
+        if large:
+            size = format_size(sum(file.size for file in large))
+            paths = few([file.path for file in large])
+            self.events.emit(Noted(STEP, f"{repo}: no SHA-256 is stated for {paths}: {size} to fetch and hash"))
+        locked += self._hashed(first.files, small)
+        locked += bring(first.files, large, self.store, self.events, self.retries, STEP)
         model = lock_files(name, first.pinned.source, locked, revision=first.pinned.revision)
         size = format_size(sum(file.size for file in locked))
         at = first.pinned.revision[:12]
@@ -135,12 +147,6 @@ class ModelResolver:
             return list(pool.map(lambda file: self._hash(source, file), files))
 
     def _hash(self, source: HubFiles, file: Offered) -> LockedFile:
-        if file.size > SMALL:
-            raise HubFailed(
-                f"{source.repo}: {file.path} can't be pinned",
-                because=f"{source.hub.host} states no SHA-256 for it, and it has {format_size(file.size)}",
-                hint="name another hub too ('from:'), which states one; or exclude it, if the model does not need it",
-            )
         blob = self.store.put(self.retries.run(lambda: source.read(file)), RAW)
         self.events.emit(BytesMoved(STEP, file.path, blob.size))
         return LockedFile(file.path, blob.digest, blob.size)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from bundler.core.descriptor import Descriptor
+from bundler.core.descriptor import TITLE, Descriptor
 from bundler.core.errors import NetworkFailed
 from bundler.core.size import format_duration
 from bundler.sources.source import CHUNK, BlobSource, Stream, rest_of
@@ -177,7 +177,7 @@ class _MendedStream:
 
     def _short(self, position: int) -> Transient:
         return Transient(
-            f"{self._source.name} sent too little of {self._blob.digest}",
+            f"{self._source.name} sent too little of {self._blob.annotations.get(TITLE, self._blob.digest)}",
             because=f"it ended after {position} of {self._blob.size} bytes",
         )
 

@@ -1,7 +1,8 @@
 """Chosen files of an image, as a container of it would see them, read out of its layers without unpacking them.
 
 Whiteouts as the image-spec says (1.1, layer.md): `.wh.NAME` hides NAME of the layers below, `.wh..wh..opq` all that
-the layers below have in its directory; neither touches its own layer.
+the layers below have in its directory; neither touches its own layer. What is no directory takes the place of one, and
+of all that the layers below have in it.
 """
 
 from __future__ import annotations
@@ -28,12 +29,16 @@ Wanted = Callable[[str], bool]
 
 @dataclass
 class LayerFiles:
-    """What one layer says of the wanted files: their bytes, those it hides, and the directories that it empties."""
+    """What one layer says of the wanted files: their bytes, those it hides, and the directories that it empties.
+
+    `leaves` is all that it has and that is no directory: where a layer below has one, it is gone with what is in it.
+    """
 
     files: dict[str, bytes] = field(default_factory=dict)
     hidden: set[str] = field(default_factory=set)
     opaque: set[str] = field(default_factory=set)
     links: dict[str, str] = field(default_factory=dict)
+    leaves: set[str] = field(default_factory=set)
 
 
 def image_files(
@@ -64,8 +69,8 @@ def merged(layers: Iterable[LayerFiles]) -> dict[str, bytes]:
 def _covered(path: str, above: LayerFiles) -> bool:
     if path in above.hidden:
         return True
-    parents = list(_parents(path))
-    return any(parent in above.hidden or parent in above.opaque for parent in parents)
+    gone = (above.hidden, above.opaque, above.leaves)
+    return any(parent in paths for parent in _parents(path) for paths in gone)
 
 
 def _parents(path: str) -> Iterator[str]:
@@ -99,8 +104,10 @@ def _scan(store: Store, layer: Descriptor, wanted: Wanted, step: str, label: str
                 found.opaque.add(directory)
             elif name.startswith(_WHITEOUT):
                 found.hidden.add(posixpath.join(directory, name[len(_WHITEOUT) :]))
-            elif wanted(path) and not entry.isdir():
-                _take(tar, entry, path, found)
+            elif not entry.isdir():
+                found.leaves.add(path)
+                if wanted(path):
+                    _take(tar, entry, path, found)
     return found
 
 

@@ -102,6 +102,15 @@ def test_a_file_that_became_a_symbolic_link_is_not_read_as_what_it_was(store: St
     assert image_files(store, [base, above], lambda path: path == "etc/os-release", "s", "l", Silence()) == {}
 
 
+@pytest.mark.parametrize("link", [(), (">/elsewhere",), ("=opt/other",)])
+def test_what_takes_the_place_of_a_directory_takes_what_lay_below_it_too(store: Store, link: tuple[str, ...]) -> None:
+    base = layer(store, metadata("old", "1"), ("opt/other", b""))
+    above = layer(store, ("opt/venv", b"", *link))
+    assert python_packages(store, image(store, base, above), Silence()) == ()
+    again = layer(store, metadata("new", "2"))
+    assert [one.name for one in python_packages(store, image(store, base, above, again), Silence())] == ["new"]
+
+
 def test_a_path_that_climbs_out_is_read_as_one_within(store: Store) -> None:
     base = layer(store, ("../../etc/os-release", b"ID=debian"))
     assert list(image_files(store, [base], lambda path: "os-release" in path, "s", "l", Silence())) == [
