@@ -21,12 +21,14 @@ from bundler.transport.far_end import LOCK_SECONDS
 from bundler.transport.place import Place
 from bundler.transport.remote_errors import RemoteLocked
 from bundler.transport.sftp import Sftp, SftpError
-from bundler.transport.sftp_packets import CREATE, EXCLUSIVE, TRUNCATE, WRITE, Code
+from bundler.transport.sftp_packets import CREATE, EXCLUSIVE, TRUNCATE, WRITE, Code, Malformed
+from bundler.transport.wire import WireBroken
 
 _FRESH = WRITE | CREATE | TRUNCATE
 _PAUSE = 0.2
 _LOCK_BYTES = 1 << 16
 _HEX = re.compile(r"[0-9a-f]{64}")
+_LEASE = re.compile(r"push\.([\w-]+)\.\d+")
 _BEGUN = re.compile(r"([0-9a-f]{64})\.([\w-]+)")
 
 
@@ -122,8 +124,12 @@ class SftpLayout:
 
     def lease(self, cancelled: threading.Event) -> str:
         """Keep a gc there from deleting what no index lists yet; waits for one that runs. Returns the lease's path."""
+        for name in self._sftp.listing(f"{self.root}/leases"):
+            match = _LEASE.fullmatch(name)
+            if match and gone(match[1]):  # no gc there can know that a process of this machine has ended
+                self._sftp.remove(f"{self.root}/leases/{name}")
         path = f"{self.root}/leases/push.{self._me.key}.{secrets.randbits(30)}"
-        self.replace(path, self._signed())
+        self.replace(path, self.signature())
         waited = 0.0
         while (owner := self._owner(f"{self.root}/leases/gc.lock")) and not owner.dead:
             if waited >= LOCK_SECONDS or cancelled.wait(_PAUSE):
@@ -133,22 +139,32 @@ class SftpLayout:
         return path
 
     @contextmanager
-    def index_locked(self, place: Place, cancelled: threading.Event) -> Iterator[None]:
-        """Hold the index's lock, as bundler/store/locking.py does. Raises RemoteLocked."""
+    def index_locked(self, place: Place, signature: bytes, cancelled: threading.Event) -> Iterator[None]:
+        """Hold the index's lock, as bundler/store/locking.py does. Raises RemoteLocked.
+
+        A lock with this very `signature` is held already: over a connection that broke, and could not give it back.
+        """
         path = f"{self.root}/index.lock"
-        self._take(path, place, cancelled)
+        self._take(path, place, signature, cancelled)
         try:
             yield
-        finally:
+        except (WireBroken, Malformed):
+            raise
+        except BaseException:
+            self._sftp.remove(path)
+            raise
+        else:
             self._sftp.remove(path)
 
-    def _take(self, path: str, place: Place, cancelled: threading.Event) -> None:
+    def _take(self, path: str, place: Place, signature: bytes, cancelled: threading.Event) -> None:
         until = time.monotonic() + LOCK_SECONDS
-        while not self._place(path, self._signed()):
+        while not self._place(path, signature):
+            if self._lock(path) == signature:
+                return
             owner = self._owner(path)
             if owner and owner.dead:
                 # only who holds the lock's own lock removes it: another may have taken it over meanwhile
-                self._take(f"{path}.stale", place, cancelled)
+                self._take(f"{path}.stale", place, signature, cancelled)
                 try:
                     if self._owner(path) == owner:
                         self._sftp.remove(path)
@@ -158,16 +174,22 @@ class SftpLayout:
                 raise RemoteLocked(place, path.rpartition("/")[2], str(owner or Owner.parse({})))
 
     def _owner(self, path: str) -> Owner | None:
+        raw = self._lock(path)
         try:
-            return Owner.parse(parse_object(b"".join(self._sftp.content(path, _LOCK_BYTES)), path))
+            return None if raw is None else Owner.parse(parse_object(raw, path))
         except MalformedJson:
             return Owner.parse({})
+
+    def _lock(self, path: str) -> bytes | None:
+        try:
+            return b"".join(self._sftp.content(path, _LOCK_BYTES))
         except SftpError as error:
             if error.code == Code.NO_SUCH_FILE:
                 return None
             raise
 
-    def _signed(self) -> bytes:
+    def signature(self) -> bytes:
+        """What a lock or a lease of ours says: who, and since when, so that no two are the same."""
         return json.dumps({**self._me.to_json(), "since": time.time()}).encode()
 
     def _place(self, path: str, data: bytes) -> bool:

@@ -136,15 +136,18 @@ class SftpStore:
 
     def commit(self, members: Sequence[Member], agent: Digest, entries: Sequence[Descriptor]) -> None:
         """See RemoteStore."""
+        signature = b""
 
         def write(sftp: Sftp) -> None:
+            nonlocal signature
             layout = self._layout(sftp)
+            signature = signature or layout.signature()
             whole, _ = layout.holdings()
             missing = [member for member in members if whole.get(member.blob.digest) != member.blob.size]
             if missing:
                 raise RemoteIncomplete(self.place, missing)
             layout.place_agent(agent)
-            with layout.index_locked(self.place, self._cancelled):
+            with layout.index_locked(self.place, signature, self._cancelled):
                 raw = b"".join(sftp.content(layout.index, LIMIT + 1))
                 after = encode_index(merged(decode_index(raw, f"{self.place}/index.json"), entries))
                 if after != raw:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from bundler.core.events import BytesMoved, Events, Silence, Warned
+from bundler.core.owner import Owner
 from bundler.operations.login import Login
 from bundler.operations.push import push
 from bundler.store.closure import closure
@@ -27,6 +28,7 @@ from bundler.transport.receipts import Tally
 from bundler.transport.refusals import ConnectionFailed, NoShell
 from bundler.transport.remote_errors import RemoteNoSpace, RemoteRefused, SourceDamaged
 from bundler.transport.sftp import Sftp
+from bundler.transport.sftp_layout import SftpLayout
 from bundler.transport.sftp_packets import Malformed
 from bundler.transport.wire import Launch, WireBroken
 from scripts.world.sshd import SshServer
@@ -229,6 +231,35 @@ def test_a_dead_push_s_lock_is_taken_over(host: FarHost, source: Store, tmp_path
     (tmp_path / "far/index.json").write_text('{"schemaVersion": 2, "manifests": []}')
     finish(host, source, bundle)
     assert not list((tmp_path / "far").glob("index.lock*"))
+
+
+def test_a_connection_that_breaks_under_the_index_s_lock_keeps_no_one_out(
+    host: FarHost, source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle(source, SIZES)
+    replace, broken = SftpLayout.replace, []
+
+    def breaking(layout: SftpLayout, path: str, data: bytes, mode: int = 0o644) -> None:
+        if path == layout.index and not broken:
+            broken.append(path)
+            layout._sftp.abandon()
+            raise WireBroken("reset", 255, greeted=True)
+        replace(layout, path, data, mode)
+
+    monkeypatch.setattr(SftpLayout, "replace", breaking)
+    finish(host, source, bundle)
+    assert broken
+    assert not list((tmp_path / "far").glob("index.lock*"))
+
+
+def test_a_dead_push_s_lease_goes_with_the_next_push(host: FarHost, tmp_path: Path) -> None:
+    leases = tmp_path / "far" / "leases"
+    leases.mkdir(parents=True)
+    (leases / f"push.{Owner.me().machine[:8]}-00000000-1-1.7").write_text("{}")
+    (leases / "push.elsewher-00000000-1-1.7").write_text("{}")
+    with closing(host.sftp_store()) as remote:
+        remote.survey()
+    assert [path.name for path in leases.iterdir()] == ["push.elsewher-00000000-1-1.7"]
 
 
 @pytest.fixture
