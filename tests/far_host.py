@@ -18,6 +18,7 @@ from bundler.transport.destination import Destination
 from bundler.transport.keyring import Keyring
 from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.paramiko_client import ParamikoClient
+from bundler.transport.scp_store import ScpStore
 from bundler.transport.sftp_store import SftpStore
 from bundler.transport.shell_store import ShellStore
 from scripts.world.mark import ProcessMark
@@ -39,6 +40,9 @@ class FarHost:
 
     def sftp_store(self, directory: str | Path = "far", *, streams: int = 3, stall: float = 60.0) -> SftpStore:
         return SftpStore(OpenSshClient(self.destination(directory)), streams=streams, stall=stall)
+
+    def scp_store(self, directory: str | Path = "far", *, streams: int = 2, stall: float = 60.0) -> ScpStore:
+        return ScpStore(OpenSshClient(self.destination(directory)), streams=streams, stall=stall)
 
     def config_with(self, name: str, *lines: str) -> Path:
         """The client's configuration with other values first, which win (ssh_config(5))."""

@@ -43,9 +43,9 @@ from bundler.store.layout import Store
 @click.option("--streams", type=click.IntRange(1, 16), help="Connections at once.")
 @click.option(
     "--door",
-    type=click.Choice(["auto", "exec", "sftp"]),
+    type=click.Choice(["auto", "exec", "sftp", "scp"]),
     default="auto",
-    help="How to get in: a shell, which hashes what arrives, or SFTP alone.  [default: a shell where there is one]",
+    help="How to get in: a shell, which hashes what arrives; SFTP; scp.  [default: a shell where there is one]",
 )
 @click.option("--recheck", is_flag=True, help="Hash what is there already, and send again what is damaged.")
 @click.option("--limit", type=options.RATE, help="No more than this a second, of all hosts: 50MiB/s.")

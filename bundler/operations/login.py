@@ -13,11 +13,11 @@ from bundler.core.events import Events, Warned
 from bundler.core.secret import Secret
 from bundler.transport.client import Client
 from bundler.transport.destination import Destination
-from bundler.transport.doors import EXEC, SFTP
+from bundler.transport.doors import EXEC, SCP, SFTP
 from bundler.transport.keyring import PASSWORD, Keyring, Need
 from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.paramiko_client import ParamikoClient
-from bundler.transport.refusals import AuthenticationFailed, NoSftp, NoShell, NoSshClient, SecretNeeded
+from bundler.transport.refusals import AuthenticationFailed, NoScp, NoSftp, NoShell, NoSshClient, SecretNeeded
 from bundler.transport.remote_errors import LacksTools
 from bundler.transport.remote_store import RemoteStore
 
@@ -45,10 +45,10 @@ class UnsafePasswordFile(UsageInvalid):
 
 
 class Login:
-    """The ways into one host, one after the other as they are refused. `make` opens a door (EXEC, SFTP) of a client.
+    """The ways into one host, one after the other as they are refused. `make` opens a client's door: EXEC, SFTP, SCP.
 
     `auto` is OpenSSH, then paramiko where there is no OpenSSH, and where the host refused it and takes a password that
-    a person can give; and a shell, then SFTP where the login has none that will do.
+    a person can give; and a shell, then SFTP, then scp where the login has none that will do.
     """
 
     def __init__(
@@ -69,8 +69,8 @@ class Login:
         self._events = events
         self._client = PARAMIKO if client == PARAMIKO else OPENSSH
         self._other_client = client == AUTO
-        self._door = SFTP if door == SFTP else EXEC
-        self._other_door = door == AUTO
+        self._door = EXEC if door == AUTO else door
+        self._doors = [SFTP, SCP] if door == AUTO else []
         self._no_shell: BundlerError | None = None
         self._asked: dict[tuple[str, str], int] = {}
 
@@ -87,7 +87,7 @@ class Login:
     def otherwise(self, refused: BundlerError) -> RemoteStore | None:
         """The store by the next way, after a refusal; None where there is no other.
 
-        Raises the shell's refusal where SFTP, which was tried after it, is refused too.
+        Raises the shell's refusal where all that was tried after it is refused too.
         """
         if isinstance(refused, SecretNeeded):
             return self.first() if self._answered(refused.need) else None
@@ -96,12 +96,13 @@ class Login:
                 return None
             self._client, self._other_client = PARAMIKO, False
             return self.first()
-        if isinstance(refused, NoShell | LacksTools) and self._other_door:
-            self._door, self._other_door, self._no_shell = SFTP, False, refused
-            because = "trying SFTP, by which nothing there hashes what arrives"
+        if isinstance(refused, NoShell | LacksTools | NoSftp) and self._doors:
+            self._no_shell = self._no_shell or refused
+            self._door = self._doors.pop(0)
+            because = f"trying {self._door.upper()}, by which nothing there hashes what arrives"
             self._events.emit(Warned(f"{refused.what}: {because}"))
             return self.first()
-        if isinstance(refused, NoSftp) and self._no_shell:
+        if isinstance(refused, NoSftp | NoScp) and self._no_shell:
             raise self._no_shell from None
         return None
 

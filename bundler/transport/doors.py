@@ -1,4 +1,4 @@
-"""Which door of a host a push takes: a shell where there is one, else SFTP."""
+"""Which door of a host a push takes: a shell where there is one, else SFTP, else scp."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ from bundler.transport.client import Client
 from bundler.transport.limit import Limit
 from bundler.transport.place import Place
 from bundler.transport.remote_store import Holdings, RemoteStore
+from bundler.transport.scp_store import STREAMS as SCP_STREAMS
+from bundler.transport.scp_store import ScpStore
 from bundler.transport.sftp_store import STREAMS as SFTP_STREAMS
 from bundler.transport.sftp_store import SftpStore
 from bundler.transport.shell_store import STREAMS, ShellStore
 
-EXEC, SFTP = "exec", "sftp"
+EXEC, SFTP, SCP = "exec", "sftp", "scp"
 
 
 def open_door(client: Client, door: str, *, streams: int | None = None, limit: Limit | None = None) -> RemoteStore:
-    """The store behind a login, by EXEC or SFTP. Asks nothing of the host yet."""
+    """The store behind a login, by EXEC, SFTP or SCP. Asks nothing of the host yet."""
+    if door == SCP:
+        return ScpStore(client, streams=streams or SCP_STREAMS, limit=limit)
     if door == SFTP:
         return SftpStore(client, streams=streams or SFTP_STREAMS, limit=limit)
     return ShellStore(client, streams=streams or STREAMS, limit=limit)

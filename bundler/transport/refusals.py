@@ -234,6 +234,17 @@ class NoSftp(ConnectionFailed):
         )
 
 
+class NoScp(ConnectionFailed):
+    """The login works and runs no scp."""
+
+    def __init__(self, destination: Destination, said: str) -> None:
+        super().__init__(
+            f"{destination.login} lets us in, but runs no scp",
+            because=said or "it ended at once",
+            hint=f"scp -O FILE {shlex.quote(str(destination))}   # should work; else ask the host's administrator",
+        )
+
+
 Offered = Callable[[Resolved], tuple[str, ...]]
 """Asks the network for a host's fingerprints."""
 
