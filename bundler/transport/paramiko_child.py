@@ -28,8 +28,7 @@ _READ = 1 << 16
 
 def main() -> None:
     """Serve the request that lies in the pipe which HANDED names, and end the process."""
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())
-    logging.getLogger("paramiko").propagate = False
+    logging.disable()  # stderr is the host's
     handed = int(os.environ.pop(HANDED))
     with os.fdopen(handed, "rb") as pipe:
         request = Request.decode(pipe.read())

@@ -22,7 +22,7 @@ GOAL = 0.9
 
 
 def figures(directory: Path, rounds: int = 3) -> Iterator[Figure]:
-    """1.5 GB in eight files out of tmpfs: into tmpfs, and onto the disk of `directory`."""
+    """2 GB in eight files out of tmpfs: into tmpfs, and onto the disk of `directory`."""
     with TemporaryDirectory(dir=TMPFS, prefix="bundle-bench-") as shared:
         store = bundle_of(Path(shared) / "store", 8)
         files = sorted((str(path) for path in store.blobs.iterdir()), key=os.path.getsize)[-8:]
@@ -53,4 +53,4 @@ def _compared(where: str, store: Path, files: list[str], media: Path, rounds: in
         ratio = seconds / ours
         value = f"{MEGABYTES / ours:.0f} MB/s, peer {MEGABYTES / seconds:.0f} MB/s: {ratio:.2f} x"
         goal = f">= {GOAL} x" if peer == "cp" else ""
-        yield Figure(f"export of 1.5 GB, {where} / {peer}", value, goal, peer != "cp" or ratio >= GOAL)
+        yield Figure(f"export of 2 GB, {where} / {peer}", value, goal, peer != "cp" or ratio >= GOAL)

@@ -29,7 +29,7 @@ client.close()
 
 
 def figures(rounds: int = 3) -> Iterator[Figure]:
-    """1.5 GB in eight files."""
+    """2 GB in eight files."""
     with TemporaryDirectory(dir=TMPFS, prefix="bundle-bench-") as directory:
         place = Path(directory)
         store = bundle_of(place / "store", 8)
