@@ -10,7 +10,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from bundler.core.events import BytesMoved, Event
@@ -116,6 +116,23 @@ class Recorder:
         self._action()
 
 
+class Killing(Recorder):
+    """Calls `kill` when so many bytes have moved, for each of these counts; `killed` is what it returned."""
+
+    def __init__(self, counts: Iterable[int], kill: Callable[[], bool]) -> None:
+        super().__init__()
+        self.killed: list[bool] = []
+        self._counts = sorted(counts)
+        self._kill = kill
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, BytesMoved):
+            self.moved += event.count
+            while self._counts and self.moved >= self._counts[0]:
+                self._counts.pop(0)
+                self.killed.append(self._kill())
+
+
 QUIET_LOGIN = ("SetEnv SHLVL=1",)
 """For a server whose sessions are killed: bash then reads no ~/.bashrc, whose commands might not bear it."""
 
@@ -193,3 +210,12 @@ class Proxy:
     def close(self) -> None:
         for end in (self._listener, *self._open):
             end.close()
+
+
+def kill_connection(server: SshServer, chance: random.Random) -> bool:
+    """kill -9 of any process that an sshd has for its connections."""
+    daemon = server.daemon.mark()
+    ours = daemon.descendants() if daemon else []
+    if ours:
+        chance.choice(sorted(ours, key=lambda mark: mark.pid)).signal(signal.SIGKILL)
+    return bool(ours)

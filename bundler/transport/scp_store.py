@@ -24,6 +24,7 @@ from bundler.core.strict_json import LIMIT
 from bundler.store.closure import Member
 from bundler.store.layout import LAYOUT, Store, decode_index, encode_index, merged
 from bundler.transport import scp
+from bundler.transport.attempts import Attempts
 from bundler.transport.client import Client
 from bundler.transport.limit import Limit
 from bundler.transport.parallel import together
@@ -39,7 +40,6 @@ from bundler.transport.remote_errors import (
 from bundler.transport.remote_store import STEP_CHECK, Holdings
 from bundler.transport.scp import NotScp, ScpError, Sink
 from bundler.transport.shipment import Shipment
-from bundler.transport.stream import ATTEMPTS, LONGEST_PAUSE
 from bundler.transport.wire import STALL_SECONDS, SourceEnded, Wire, WireBroken
 
 STREAMS = 2
@@ -155,7 +155,7 @@ class ScpStore:
         """Nothing is held: each exchange is a login of its own."""
 
     def _stream(self, shipment: Shipment, source: Store) -> None:
-        failures = 0
+        attempts = Attempts(shipment, self._cancelled)
         lot: tuple[Member, ...] = ()
         with ThreadPoolExecutor(1) as hashing:
             while True:
@@ -164,17 +164,11 @@ class ScpStore:
                         while lot := shipment.take():
                             for member in lot:
                                 self._send(sink, member, source, shipment, hashing)
-                            failures = 0
+                            attempts.went_on()
                     return
                 except ConnectionFailed as error:
                     shipment.give_back(lot)
-                    failures += 1
-                    if not error.transient or failures >= ATTEMPTS:
-                        raise
-                    pause = min(0.25 * 2**failures, LONGEST_PAUSE)
-                    shipment.interrupted(error, pause)
-                    if self._cancelled.wait(pause):
-                        raise
+                    attempts.failed(error)
 
     def _send(self, sink: Sink, member: Member, source: Store, shipment: Shipment, hashing: ThreadPoolExecutor) -> None:
         digest, size = member.blob.digest, member.blob.size

@@ -13,13 +13,13 @@ from typing import BinaryIO
 from bundler.core.digest import Digest
 from bundler.store.closure import Member
 from bundler.store.layout import Store
+from bundler.transport.attempts import Attempts
 from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.remote_errors import SourceDamaged
 from bundler.transport.sftp import FSYNC, WINDOW, Sftp, SftpError
 from bundler.transport.sftp_layout import SftpLayout
 from bundler.transport.sftp_packets import CREATE, WRITE, Code
 from bundler.transport.shipment import Shipment
-from bundler.transport.stream import ATTEMPTS, LONGEST_PAUSE
 from bundler.transport.wire import SourceEnded
 
 _TELL_BYTES = 1 << 20
@@ -52,9 +52,8 @@ class SftpStream:
         self._source = source
         self._borrow = borrow
         self._layout = layout
-        self._cancelled = cancelled
         self._lot: tuple[Member, ...] = ()
-        self._failures = 0
+        self._attempts = Attempts(shipment, cancelled)
 
     def run(self) -> None:
         """Send. Raises ConnectionFailed when it can't come through, RemoteNoSpace, RemoteRefused, SourceDamaged."""
@@ -70,20 +69,14 @@ class SftpStream:
             except ConnectionFailed as error:
                 self._shipment.give_back(self._lot)
                 self._lot = ()
-                self._failures += 1
-                if not error.transient or self._failures >= ATTEMPTS:
-                    raise
-                pause = min(0.25 * 2**self._failures, LONGEST_PAUSE)
-                self._shipment.interrupted(error, pause)
-                if self._cancelled.wait(pause):
-                    raise
+                self._attempts.failed(error)
 
     def _drive(self, sftp: Sftp) -> None:
         while lot := self._shipment.take():
             self._lot = lot
             self._send(sftp, self._layout(sftp), lot)
             self._lot = ()
-            self._failures = 0
+            self._attempts.went_on()
 
     def _send(self, sftp: Sftp, layout: SftpLayout, lot: Sequence[Member]) -> None:
         """Each step is asked for all blobs of the lot before the first answer is waited for."""

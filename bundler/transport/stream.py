@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bundler.core.digest import Digest
 from bundler.store.closure import Member
 from bundler.store.layout import Store
+from bundler.transport.attempts import Attempts
 from bundler.transport.connector import Connector
 from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.remote_errors import DamagedInTransit, SourceDamaged
@@ -15,17 +16,11 @@ from bundler.transport.session import Session
 from bundler.transport.shipment import Shipment
 from bundler.transport.wire import SourceEnded, WireBroken
 
-ATTEMPTS = 8
-"""Connections in a row that brought nothing further, after which a stream gives up."""
-
 LONG = 128 << 20
 """Bytes. The hash of such a blob takes a while: where none comes behind it, it had better begin early."""
 
 HUGE = 4 << 30
 """Bytes. Of such a blob the host may not have the beginning in memory any more when its end arrives."""
-
-LONGEST_PAUSE = 15.0
-"""Seconds. Pauses double up to it: all of a stream's attempts together bridge a minute."""
 
 _TRIES = 3  # of one blob that is right here and arrives wrong
 _TELL_BYTES = 1 << 20
@@ -42,7 +37,7 @@ class Stream:
         self._offsets: dict[str, int] = {}
         self._furthest: dict[str, int] = {}
         self._tries: dict[str, int] = {}
-        self._failures = 0
+        self._attempts = Attempts(shipment, connector.cancelled)
 
     def run(self) -> None:
         """Send. Raises ConnectionFailed when it can't come through, RemoteNoSpace, RemoteRefused, SourceDamaged."""
@@ -54,13 +49,7 @@ class Stream:
             except ConnectionFailed as error:
                 self._shipment.give_back(tuple(self._unconfirmed.values()))
                 self._unconfirmed.clear()
-                self._failures += 1
-                if not error.transient or self._failures >= ATTEMPTS:
-                    raise
-                pause = min(0.25 * 2**self._failures, LONGEST_PAUSE)
-                self._shipment.interrupted(error, pause)
-                if self._connector.cancelled.wait(pause):
-                    raise
+                self._attempts.failed(error)
 
     def _drive(self, session: Session) -> None:
         try:
@@ -146,14 +135,14 @@ class Stream:
             self._offsets[hex_] = int(detail)
             if int(detail) > self._furthest.get(hex_, 0):  # a long blob over a bad line comes piece by piece
                 self._furthest[hex_] = int(detail)
-                self._failures = 0
+                self._attempts.went_on()
         elif word in ("ok", "bad") and hex_ in self._unconfirmed:
             member = self._unconfirmed.pop(hex_)
             session.backlog -= member.blob.size
             if word == "bad":
                 self._again(member, detail)
             else:
-                self._failures = 0
+                self._attempts.went_on()
         else:
             raise self._connector.refusal(word, rest)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from bundler.core.events import BytesMoved, Silence, Warned
+from bundler.core.events import Silence, Warned
 from bundler.core.owner import Owner
 from bundler.operations.push import push
 from bundler.store.layout import BundleEntry, Store
-from bundler.transport import stream
+from bundler.transport import attempts
 from bundler.transport.openssh_client import OpenSshClient
 from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.shell_store import ShellStore
@@ -24,6 +24,7 @@ from tests.bundles import make_bundle
 from tests.far_host import (
     QUIET_LOGIN,
     FarHost,
+    Killing,
     Proxy,
     Recorder,
     assert_sound,
@@ -132,25 +133,15 @@ def test_the_far_side_killed_at_any_moment_is_connected_to_again(
     host: FarHost, source: Store, bundle: BundleEntry, seed: int
 ) -> None:
     chance = random.Random(seed)
-    kills = sorted(chance.randrange(TOTAL) for _ in range(3))
-    killed: list[bool] = []
-
-    class Killer(Recorder):
-        def emit(self, event: object) -> None:
-            if isinstance(event, BytesMoved):
-                self.moved += event.count
-                while kills and self.moved >= kills[0]:
-                    kills.pop(0)
-                    killed.append(kill_one(host.server, chance))
-
+    killer = Killing((chance.randrange(TOTAL) for _ in range(3)), lambda: kill_one(host.server, chance))
     failure: ConnectionFailed | None = None
     try:
         with closing(host.store()) as remote:
-            push(source, bundle, remote, Killer())
+            push(source, bundle, remote, killer)
     except ConnectionFailed as error:
         failure = error
     assert failure is None or failure.transient, failure
-    assert any(killed)
+    assert any(killer.killed)
     finish(host, source, bundle)
 
 
@@ -196,7 +187,7 @@ def test_a_connection_that_stands_still_is_given_up_and_gone_on_with(
 def test_a_host_that_goes_away_for_good_is_an_error_with_all_kept(
     source: Store, bundle: BundleEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "ATTEMPTS", 3)
+    monkeypatch.setattr(attempts, "ATTEMPTS", 3)
     with SshServer(tmp_path / "sshd", options=QUIET_LOGIN, tied=True) as server:
         host = FarHost(server, tmp_path)
         with closing(host.store()) as remote, pytest.raises(ConnectionFailed) as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from bundler.core.digest import Digest
-from bundler.core.events import BytesMoved, Silence
+from bundler.core.events import Silence
 from bundler.operations.push import push
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import receipts
@@ -29,7 +29,7 @@ from scripts.world.ports import free_port
 from scripts.world.sshd import SshServer
 from tests.bundles import AGENT_BYTES, make_bundle
 from tests.commandline import Bundle
-from tests.far_host import FarHost, Recorder, assert_sound, eventually, listed_names
+from tests.far_host import FarHost, Killing, assert_sound, eventually, kill_connection, listed_names
 
 MEGABYTE = 1_000_000
 SIZES = [8 * MEGABYTE, 5 * MEGABYTE, *[4000] * 20]
@@ -117,34 +117,16 @@ def test_what_bundles_share_is_sent_once_and_both_are_listed(host: FarHost, sour
 def test_the_server_killed_at_any_moment_is_connected_to_again(host: FarHost, source: Store, seed: int) -> None:
     bundle = make_bundle(source, SIZES)
     chance = random.Random(seed)
-    kills = sorted(chance.randrange(TOTAL) for _ in range(3))
-    killed: list[bool] = []
-
-    class Killer(Recorder):
-        def emit(self, event: object) -> None:
-            if isinstance(event, BytesMoved):
-                self.moved += event.count
-                while kills and self.moved >= kills[0]:
-                    kills.pop(0)
-                    killed.append(_kill_one(host.server, chance))
-
+    killer = Killing((chance.randrange(TOTAL) for _ in range(3)), lambda: kill_connection(host.server, chance))
     failure: ConnectionFailed | None = None
     try:
         with closing(host.scp_store()) as remote:
-            push(source, bundle, remote, Killer())
+            push(source, bundle, remote, killer)
     except ConnectionFailed as error:
         failure = error
     assert failure is None or failure.transient, failure
-    assert any(killed)
+    assert any(killer.killed)
     finish(host, source, bundle)
-
-
-def _kill_one(server: SshServer, chance: random.Random) -> bool:
-    daemon = server.daemon.mark()
-    ours = daemon.descendants() if daemon else []
-    if ours:
-        chance.choice(sorted(ours, key=lambda mark: mark.pid)).signal(9)
-    return bool(ours)
 
 
 VICTIM = """

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from bundler.core.events import BytesMoved, Events, Silence, Warned
+from bundler.core.events import Events, Silence, Warned
 from bundler.core.owner import Owner
 from bundler.operations.login import Login
 from bundler.operations.push import push
@@ -34,7 +34,7 @@ from bundler.transport.wire import Launch, WireBroken
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.commandline import Bundle
-from tests.far_host import FarHost, Recorder, assert_sound, listed_names, partials
+from tests.far_host import FarHost, Killing, Recorder, assert_sound, kill_connection, listed_names, partials
 
 MEGABYTE = 1_000_000
 SIZES = [12 * MEGABYTE, 9 * MEGABYTE, 5 * MEGABYTE, *[4000] * 70]
@@ -129,38 +129,19 @@ def test_a_chroot_is_a_home_like_any_other(tmp_path: Path, source: Store) -> Non
         subprocess.run(["rm", "-rf", "--one-file-system", str(jail)], check=True)
 
 
-def kill_a_server(server: SshServer, chance: random.Random) -> bool:
-    """kill -9 of one of sshd's processes for a connection: internal-sftp is one of them."""
-    daemon = server.daemon.mark()
-    ours = daemon.descendants() if daemon else []
-    if ours:
-        chance.choice(sorted(ours, key=lambda mark: mark.pid)).signal(9)
-    return bool(ours)
-
-
 @pytest.mark.parametrize("seed", range(5))
 def test_the_server_killed_at_any_moment_is_connected_to_again(host: FarHost, source: Store, seed: int) -> None:
     bundle = make_bundle(source, SIZES)
     chance = random.Random(seed)
-    kills = sorted(chance.randrange(TOTAL) for _ in range(3))
-    killed: list[bool] = []
-
-    class Killer(Recorder):
-        def emit(self, event: object) -> None:
-            if isinstance(event, BytesMoved):
-                self.moved += event.count
-                while kills and self.moved >= kills[0]:
-                    kills.pop(0)
-                    killed.append(kill_a_server(host.server, chance))
-
+    killer = Killing((chance.randrange(TOTAL) for _ in range(3)), lambda: kill_connection(host.server, chance))
     failure: ConnectionFailed | None = None
     try:
         with closing(host.sftp_store()) as remote:
-            push(source, bundle, remote, Killer())
+            push(source, bundle, remote, killer)
     except ConnectionFailed as error:
         failure = error
     assert failure is None or failure.transient, failure
-    assert any(killed)
+    assert any(killer.killed)
     finish(host, source, bundle)
 
 

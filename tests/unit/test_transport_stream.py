@@ -52,7 +52,7 @@ class BrokenLine:
 def test_what_a_stream_had_taken_when_its_connection_broke_is_there_for_another_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost_before: tuple[str, ...]
 ) -> None:
-    monkeypatch.setattr("bundler.transport.stream.ATTEMPTS", 1)
+    monkeypatch.setattr("bundler.transport.attempts.ATTEMPTS", 1)
     store = Store.create(tmp_path)
     members = closure(store, make_bundle(store).root)
     shipment = Shipment(members, frozenset(), Silence())
