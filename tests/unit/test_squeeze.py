@@ -1,4 +1,4 @@
-"""Layers compressed on all cores: whole for every reader, and the same bytes on every machine."""
+"""Layers compressed on several cores: the same bytes on one, well-formed for every reader."""
 
 from __future__ import annotations
 
