@@ -115,12 +115,12 @@ def test_a_slow_line_is_not_taken_for_one_that_stands_still(
     host: FarHost, cable: Cable, source: Store, tmp_path: Path
 ) -> None:
     """The watchdog looks at bytes, not at the time that a blob takes."""
-    bundle = make_bundle(source, [12 * MEGABYTE])
-    bits = 20 * MEGABYTE
+    bundle = make_bundle(source, [14 * MEGABYTE])
+    bits = 10 * MEGABYTE
     cable.slow(bits)
     recorder = Recorder()
     began = time.monotonic()
-    with closing(host.store(streams=1, stall=4.0)) as remote:
+    with closing(host.store(streams=1, stall=8.0)) as remote:
         result = push(source, bundle, remote, recorder)
     assert time.monotonic() - began > 8 * (result.moved - 200_000) / bits
     assert not [event for event in recorder.events if isinstance(event, Warned)]
