@@ -247,7 +247,7 @@ def test_a_dead_push_s_lease_goes_with_the_next_push(host: FarHost, tmp_path: Pa
 def small(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"
     place.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", place], check=True)
     yield place
     subprocess.run(["umount", "--lazy", place], check=True)
 
@@ -258,7 +258,7 @@ def test_a_host_that_fills_up_meanwhile_is_told_and_gone_on_with(host: FarHost, 
     filler = small / "filler"
     with closing(host.sftp_store("small/far")) as remote:
         remote.survey()
-        filler.write_bytes(bytes(6 * MEGABYTE))
+        filler.write_bytes(bytes(13 * MEGABYTE))  # what is left takes less than the blobs
         with pytest.raises(RemoteNoSpace) as error:
             remote.send(source, [one for one in closure(source, bundle.root) if one.blob.size > 1000], Silence())
     assert error.value.exit_code == 15
