@@ -82,7 +82,7 @@ def command(
 ) -> None:
     """Send a bundle to hosts over SSH: only what each lacks, hashed there, listed there last. Run again, it goes on.
 
-    A host needs sshd, and a shell with coreutils, or SFTP. Its key must be known: it is never accepted unasked.
+    A host needs sshd, and a shell with coreutils, or SFTP, or scp. Its key must be known: it is never accepted unasked.
 
     \b
     bundle push demo root@10.0.0.5:/data/bundles
@@ -137,8 +137,11 @@ def command(
             looked = several_hosts.each(
                 remotes, lambda _, remote: plan_push(opened, entry, remote, events, limit=limit)
             )
-            plans = [one.done() for one in looked]
-            options.show(output, push_report.plans_document(entry, plans), push_report.plans_text(entry, plans))
+            plans = [one.result for one in looked if one.result]
+            if plans:
+                options.show(output, push_report.plans_document(entry, plans), push_report.plans_text(entry, plans))
+            for one in looked:
+                one.done()  # the first host that could not be looked at
             return
         if len(near) == 1 and not relayed:
             [(_, remote)] = remotes
@@ -174,6 +177,9 @@ def command(
             *(("--ssh-config", ssh_config) if ssh_config else ()),
         ]
         reach += ["--forward-agent"] if forward_agent else []
+        reach += ["--door", door] if door != "auto" else []
+        reach += ["--password-file", password_file] if password_file else []
+        reach += ["--client", client] if client != "auto" and not password_file else []
         rest = [pushed.destination for pushed in report.failed]
         raise PushedInPart(report, hint.bundle("push", str(entry.name), *rest, *words, *reach, store=store))
 

@@ -35,7 +35,8 @@ def command(bundle: str | None, output: str, events: Events) -> None:
     chosen = [(path, one) for path, one in kept.receipts if bundle in (None, one.bundle, one.bundle.partition(":")[0])]
     rows = [_row(path, one) for path, one in chosen]
     heads = ("WHEN", "BUNDLE", "ROOT", "HOST", "VERIFIED IN IT", "THERE BEFORE", "RECEIPT")
-    text = table(heads, rows) if rows else f"no receipts in {receipts.receipts_directory()}"
+    none = f"no receipts {f'of {bundle} ' if bundle else ''}in {receipts.receipts_directory()}"
+    text = table(heads, rows) if rows else none
     document = {
         "receipts": [{"file": str(path), **to_json(one)} for path, one in chosen],
         "damaged": [str(path) for path in kept.damaged],
