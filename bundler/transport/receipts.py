@@ -31,9 +31,9 @@ class Receipt:
 
     `verified` were hashed there in this push; `present` were there before it, whole by their length, each hashed when
     it came, unless that was by SFTP or scp. `host_keys` are the fingerprints that this machine knows the host by.
-    `blobs` are all that the bundle consists of, sorted: what an export since this receipt leaves out; `hashed` those of them
-    that `verified` counts. `rate` is the bytes a second that went there in this push, 0 where too few did to say. `via`
-    is the host that sent it, where it was not this machine; `host_keys` are then those that that host knows.
+    `blobs` are all that the bundle consists of, sorted: what an export since this receipt leaves out; `hashed` those
+    of them that `verified` counts. `rate` is the bytes a second that went there, 0 where too few did to say.
+    `via` is the host that sent it, where it was not this machine; `host_keys` are then those that that host knows.
     """
 
     format: int
