@@ -68,6 +68,7 @@ class ScpStore:
         self._limit = limit
         self._cancelled = threading.Event()
         self._root = client.destination.directory
+        self._runs_scp = False
 
     @property
     def place(self) -> Place:
@@ -262,13 +263,15 @@ class ScpStore:
         except WireBroken as broken:
             if failure := self._client.failure(broken):
                 raise failure from broken
-            if not broken.greeted:
+            if not broken.greeted and not self._runs_scp:
                 raise NoScp(destination, broken.said) from broken
             because = broken.said or f"its scp ended (exit status {broken.status})"
             raise ConnectionLost(destination, because) from broken
         except NotScp as error:
             raise NoScp(destination, f"it says: {error}"[:300]) from error
         finally:
+            # A host that has run scp once does not lack it because a later login broke off before its first word.
+            self._runs_scp |= wire.greeted
             wire.abandon()
 
     def _refusal(self, error: ScpError) -> BundlerError:
