@@ -133,10 +133,6 @@ class Killing(Recorder):
                 self.killed.append(self._kill())
 
 
-QUIET_LOGIN = ("SetEnv SHLVL=1",)
-"""For a server whose sessions are killed: bash then reads no ~/.bashrc, whose commands might not bear it."""
-
-
 def kill_one(server: SshServer, chance: random.Random) -> bool:
     """kill -9 of one process that serves a push: sshd's for its connection, the far end's shell, its dd, its hash."""
     daemon = server.daemon.mark()

@@ -9,7 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from scripts.bench.measure import Contender, Figure, medians
-from scripts.bench.push import MEGABYTES, QUIET_LOGIN, TMPFS, bundle_of
+from scripts.bench.push import MEGABYTES, TMPFS, bundle_of
 from scripts.world.sshd import SshServer
 
 GOAL = 1.0
@@ -30,7 +30,7 @@ def figures(rounds: int = 3) -> Iterator[Figure]:
             shutil.rmtree(far, ignore_errors=True)
             far.mkdir()
 
-        with SshServer(place / "sshd", options=QUIET_LOGIN) as server:
+        with SshServer(place / "sshd") as server:
             bundle = str(Path(sys.executable).with_name("bundle"))
             target = f"{server.alias}:{far}"
             ours = (

@@ -36,8 +36,6 @@ DELAY = 0.2
 LAYERS, LAYER_BYTES = 12, 20_000_000
 MEMORY = 150_000_000
 TMPFS = Path("/dev/shm")
-QUIET_LOGIN = ("SetEnv SHLVL=1",)
-"""Keeps the developer's ~/.bashrc out of the figures: bash reads it for the first shell of an SSH session only."""
 
 
 def figures(rounds: int = 3) -> Iterator[Figure]:
@@ -64,7 +62,7 @@ def _compared(place: Path, count: int, rounds: int) -> Iterator[Figure]:
         shutil.rmtree(far, ignore_errors=True)
         far.mkdir()
 
-    with SshServer(place / "sshd", options=QUIET_LOGIN) as server:
+    with SshServer(place / "sshd") as server:
         ssh = ("-F", str(server.config))
         target = f"{server.alias}:{far}"
         contenders = [
@@ -93,7 +91,7 @@ def _changed(place: Path) -> Iterator[Figure]:
     """Two versions of a bundle of twelve files, of which one differs."""
     sizes = [LAYER_BYTES] * LAYERS
     store = bundle_of_sizes(place / "store", sizes)
-    with SshServer(place / "sshd", options=QUIET_LOGIN) as server:
+    with SshServer(place / "sshd") as server:
         target = f"{server.alias}:{place / 'far'}"
         words = (*_push(store, target, server), "-o", "json")
         environment = {**os.environ, "XDG_STATE_HOME": str(place / "state")}
@@ -112,7 +110,7 @@ def _far_away(place: Path) -> Iterator[Figure]:
     small = [path for path in store.blobs.iterdir() if path.stat().st_size == SMALL_BYTES]
     for path in small[: SMALL // SHARE]:
         os.link(path, loose / path.name)
-    with SshServer(place / "sshd", options=QUIET_LOGIN) as server, Delay(server.port, DELAY / 2) as delay:
+    with SshServer(place / "sshd") as server, Delay(server.port, DELAY / 2) as delay:
         config = place / "delayed"
         config.write_text(
             f"Host {server.alias}\n  Port {delay.port}\n  HostKeyAlias [127.0.0.1]:{server.port}\n"

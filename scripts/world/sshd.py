@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from scripts.world import ports
@@ -14,6 +14,9 @@ from scripts.world.daemon import Daemon
 from scripts.world.errors import WorldError, find_program
 
 _SFTP_SERVER = "/usr/lib/openssh/sftp-server"
+_QUIET = {"SHLVL": "1"}
+"""bash reads ~/.bashrc for the first shell of an SSH session only: what a developer has there may take long, hold locks
+of its own, and not bear that a test kills the session."""
 
 
 class SshServer:
@@ -31,6 +34,7 @@ class SshServer:
         config: Path | None = None,
         sftp: bool = True,
         options: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
         tied: bool = False,
         address: str = ports.LOOPBACK,
         prefix: Sequence[str] = (),
@@ -44,6 +48,7 @@ class SshServer:
         self.user = getpass.getuser()
         self._sftp = sftp
         self._options = tuple(options)
+        self._environment = {**_QUIET, **(environment or {})}
         self._tied = tied
 
     @property
@@ -127,6 +132,7 @@ class SshServer:
         return (
             # The first value of an option wins (sshd_config(5)), so the caller's come first.
             *self._options,
+            f"SetEnv {' '.join(f'{name}={value}' for name, value in self._environment.items())}",
             f"Port {self.port}",
             f"ListenAddress {self.address}",
             f"HostKey {self.host_key}",

@@ -26,7 +26,7 @@ from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.commandline import Bundle, refusal
-from tests.far_host import QUIET_LOGIN, FarHost, assert_sound
+from tests.far_host import FarHost, assert_sound
 
 MEGABYTE = 1_000_000
 
@@ -143,7 +143,7 @@ def test_a_new_host_s_key_is_taken_and_remembered_when_that_is_asked_for_and_a_c
     bundle: Bundle, source: Store, tmp_path: Path
 ) -> None:
     make_bundle(source, [5000])
-    with SshServer(tmp_path / "one", options=QUIET_LOGIN) as server:
+    with SshServer(tmp_path / "one") as server:
         known = server.known_hosts.read_text()
         server.known_hosts.write_text("")
         words = ("push", "demo", f"{server.alias}:{tmp_path / 'far'}", "--store", source.root)
@@ -173,7 +173,7 @@ def test_a_host_that_takes_no_file_of_that_length_is_refused_before_a_byte_is_se
     """A limit on lengths stands for FAT32: ulimit -f, as the login's own profile would set it."""
     bundle = make_bundle(source, [5000])
     huge = (2 << 30) + 5
-    with SshServer(tmp_path / "sshd", options=QUIET_LOGIN) as server:
+    with SshServer(tmp_path / "sshd") as server:
         daemon = server.daemon.mark()
         assert daemon
         resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))

@@ -81,7 +81,7 @@ def test_one_host_feeds_the_others_and_their_receipts_come_back(
         tmp_path / "first",
         alias="first",
         tied=True,
-        options=(f"SetEnv BUNDLE_SSH_CONFIG={host.server.config} XDG_STATE_HOME={tmp_path}/there",),
+        environment={"BUNDLE_SSH_CONFIG": str(host.server.config), "XDG_STATE_HOME": f"{tmp_path}/there"},
     ) as first:
         via = ("--via", f"first:{tmp_path}/a", "--ssh-config", first.config)
         done = bundle("push", "demo", *via, *names, "-o", "json", "--limit", "40MB/s")
@@ -100,8 +100,8 @@ def test_the_push_of_the_host_that_feeds_the_others_ends_with_ours(
     host: FarHost, bundle: Bundle, source: Store, tmp_path: Path
 ) -> None:
     make_bundle(source, [30 * MEGABYTE], agent=executable())
-    options = (f"SetEnv BUNDLE_SSH_CONFIG={host.server.config} XDG_STATE_HOME={tmp_path}/there",)
-    with SshServer(tmp_path / "first", alias="first", tied=True, options=options) as first:
+    environment = {"BUNDLE_SSH_CONFIG": str(host.server.config), "XDG_STATE_HOME": f"{tmp_path}/there"}
+    with SshServer(tmp_path / "first", alias="first", tied=True, environment=environment) as first:
         bundle("push", "demo", f"first:{tmp_path}/a", "--ssh-config", first.config)
         words = ("push", "demo", "--via", f"first:{tmp_path}/a", f"{host.server.alias}:{tmp_path}/b")
         ours = subprocess.Popen(

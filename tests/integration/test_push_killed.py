@@ -22,7 +22,6 @@ from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.far_host import (
-    QUIET_LOGIN,
     FarHost,
     Killing,
     Proxy,
@@ -44,7 +43,7 @@ TOTAL = sum(SIZES)
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     """An sshd of this module's own: its children are killed."""
-    with SshServer(tmp_path_factory.mktemp("sshd"), options=QUIET_LOGIN, tied=True) as server:
+    with SshServer(tmp_path_factory.mktemp("sshd"), tied=True) as server:
         yield server
 
 
@@ -188,7 +187,7 @@ def test_a_host_that_goes_away_for_good_is_an_error_with_all_kept(
     source: Store, bundle: BundleEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(attempts, "ATTEMPTS", 3)
-    with SshServer(tmp_path / "sshd", options=QUIET_LOGIN, tied=True) as server:
+    with SshServer(tmp_path / "sshd", tied=True) as server:
         host = FarHost(server, tmp_path)
         with closing(host.store()) as remote, pytest.raises(ConnectionFailed) as error:
             push(source, bundle, remote, Recorder(TOTAL // 2, lambda: server.stop() and None))

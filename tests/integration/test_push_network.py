@@ -18,7 +18,7 @@ from bundler.transport.shell_store import ShellStore
 from scripts.world.cable import Cable
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
-from tests.far_host import QUIET_LOGIN, FarHost, Recorder, assert_sound, listed_names
+from tests.far_host import FarHost, Recorder, assert_sound, listed_names
 
 MEGABYTE = 1_000_000
 SIZES = [12 * MEGABYTE, 9 * MEGABYTE, 5 * MEGABYTE, *[4000] * 20]
@@ -36,7 +36,7 @@ def cable() -> Iterator[Cable]:
 @pytest.fixture(scope="module")
 def server(cable: Cable, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     directory = tmp_path_factory.mktemp("sshd")
-    with SshServer(directory, options=QUIET_LOGIN, tied=True, address=cable.address, prefix=cable.argv()) as server:
+    with SshServer(directory, tied=True, address=cable.address, prefix=cable.argv()) as server:
         yield server
 
 
