@@ -28,5 +28,8 @@ class Client(Protocol):
     def host_keys(self) -> tuple[str, ...]:
         """The fingerprints by which this machine knows the host; nothing is asked of the network."""
 
+    def host_lacks_aes(self) -> None:
+        """The host's processor is slow at AES: later logins choose another cipher, where there is one."""
+
     def by_hand(self) -> tuple[str, ...]:
         """How a person logs in there, for hints."""

@@ -47,6 +47,7 @@ class Connector:
         self._stall = stall
         self._limit = limit
         self._idle: list[Session] = []
+        self._greeted = False
         self._lock = threading.Lock()
 
     @property
@@ -105,6 +106,8 @@ class Connector:
                 available = _AVAILABLE.search(f" {rest} ")
                 if available:
                     free[word] = int(available[1])
+            elif word == "noaes":
+                self.client.host_lacks_aes()
             elif word in ("ready", "absent"):
                 free_bytes = free["bytes"] * 1024 if "bytes" in free else None
                 return Room(rest, free_bytes, free.get("inodes"), made=word == "ready")
@@ -155,7 +158,9 @@ class Connector:
         launch = self.client.command(launcher(text))
         for attempt in range(_LOGINS):
             try:
-                return Session(launch, text, stall=self._stall, cancelled=self.cancelled, limit=self._limit)
+                session = Session(launch, text, stall=self._stall, cancelled=self.cancelled, limit=self._limit)
+                self._greeted = True
+                return session
             except WireBroken as broken:
                 error = self._explain(broken)
                 if not isinstance(error, TooManyLogins) or attempt + 1 == _LOGINS:
@@ -167,7 +172,7 @@ class Connector:
     def _explain(self, broken: WireBroken) -> ConnectionFailed:
         if failure := self.client.failure(broken):
             return failure
-        if not broken.greeted:
+        if not broken.greeted and not self._greeted:  # else it has a shell, and this login broke off early
             return NoShell(self.destination, broken.said)
         return ConnectionLost(self.destination, broken.said or f"the far end ended (exit status {broken.status})")
 

@@ -15,6 +15,9 @@ ALIVE_COUNT = 4
 _FASTEST = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 """Ciphers of one pass, on the processor's AES and carry-less multiplication instructions."""
 
+_WITHOUT_AES = ("chacha20-poly1305@openssh.com",)
+"""What is fastest where one of the two processors lacks them."""
+
 _OPTIONS = (
     ("BatchMode", "yes"),  # a question would wait unseen
     ("StrictHostKeyChecking", "yes"),  # a key is accepted by a person, here or by hand, or not at all
@@ -123,12 +126,12 @@ def known_fingerprints(resolved: Resolved, known_hosts: str) -> tuple[str, ...]:
     return ("ssh-keygen", "-l", "-F", resolved.known_as, "-f", known_hosts)
 
 
-def fastest_first(allowed: Sequence[str], supported: Sequence[str]) -> tuple[str, ...]:
-    """The ciphers that configuration and policy allow, those first that processors are fastest at.
+def fastest_first(allowed: Sequence[str], supported: Sequence[str], *, aes: bool = True) -> tuple[str, ...]:
+    """The ciphers that configuration and policy allow, those first that both processors are fastest at.
 
     All stay in the list: the server chooses the first of ours that it has too (RFC 4253, section 7.1).
     """
-    first = tuple(cipher for cipher in _FASTEST if cipher in allowed and cipher in supported)
+    first = tuple(cipher for cipher in (_FASTEST if aes else _WITHOUT_AES) if cipher in allowed and cipher in supported)
     return (*first, *(cipher for cipher in allowed if cipher not in first))
 
 

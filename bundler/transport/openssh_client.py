@@ -10,6 +10,7 @@ from pathlib import Path
 from bundler.transport import openssh
 from bundler.transport.destination import Destination
 from bundler.transport.openssh import Resolved
+from bundler.transport.processor import has_aes
 from bundler.transport.refusals import BadConfiguration, ConnectionFailed, NoSshClient, classify, last_line
 from bundler.transport.wire import Launch, WireBroken
 
@@ -23,6 +24,7 @@ class OpenSshClient:
     def __init__(self, destination: Destination, *, forward_agent: bool = False) -> None:
         self._destination = destination
         self._forward_agent = forward_agent
+        self._aes = has_aes()
         self._configuration: tuple[Resolved, tuple[str, ...]] | None = None
 
     @property
@@ -55,13 +57,17 @@ class OpenSshClient:
                 found += re.findall(r"SHA256:[\w+/]+", printed)
         return tuple(dict.fromkeys(found))
 
+    def host_lacks_aes(self) -> None:
+        """See Client."""
+        self._aes = False
+
     def by_hand(self) -> tuple[str, ...]:
         """See Client."""
         return openssh.by_hand(self._destination)
 
     def _ciphers(self) -> tuple[str, ...]:
         resolved, supported = self._resolve()
-        return openssh.fastest_first(resolved.ciphers, supported)
+        return openssh.fastest_first(resolved.ciphers, supported, aes=self._aes)
 
     def _resolve(self) -> tuple[Resolved, tuple[str, ...]]:
         """What ssh's configuration says, and the ciphers that it has. Raises NoSshClient, BadConfiguration."""

@@ -61,6 +61,9 @@ class ParamikoClient:
             wire.abandon()
         return tuple(dict.fromkeys(json.loads(printed or b"[]")))
 
+    def host_lacks_aes(self) -> None:
+        """See Client. paramiko has nothing but AES."""
+
     def by_hand(self) -> tuple[str, ...]:
         """See Client."""
         return openssh.by_hand(self._destination)

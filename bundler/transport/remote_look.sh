@@ -19,7 +19,12 @@ tools() {
     esac
 }
 
+# What is said of the room: that the processor has no instructions for AES, and what is free.
 free() {
+    case $(grep -m 1 -E '^(flags|Features)' /proc/cpuinfo 2>/dev/null) in
+    '' | *' aes'*) ;;
+    *) say noaes ;;
+    esac
     df -Pk "$1" | { read -r line; read -r line; say "bytes $line"; }
     df -Pi "$1" 2>/dev/null | { read -r line; read -r line; say "inodes $line"; }
 }

@@ -55,6 +55,7 @@ class SftpStore:
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
         self._idle: list[Sftp] = []
+        self._greeted = False
         self._directory = ""
         self._begun: frozenset[str] = frozenset()
         self._lease = ""
@@ -217,7 +218,9 @@ class SftpStore:
 
     def _connect(self) -> Sftp:
         launch = self._client.subsystem("sftp")
-        return Sftp(launch, stall=self._stall, cancelled=self._cancelled, limit=self._limit)
+        sftp = Sftp(launch, stall=self._stall, cancelled=self._cancelled, limit=self._limit)
+        self._greeted = True
+        return sftp
 
     def _explained(self, broken: WireBroken | Malformed) -> ConnectionFailed:
         destination = self._client.destination
@@ -226,7 +229,7 @@ class SftpStore:
         refused = _REFUSED in broken.said
         if not refused and (failure := self._client.failure(broken)):
             return failure
-        if refused or not broken.greeted:
+        if refused or not (broken.greeted or self._greeted):  # else it has SFTP, and this login broke off early
             return NoSftp(destination, broken.said)
         return ConnectionLost(destination, broken.said or f"its SFTP server ended (exit status {broken.status})")
 

@@ -69,6 +69,24 @@ def swapped(session: Session) -> str:
     return session.answer()
 
 
+@pytest.mark.parametrize(("flags", "said"), [("flags : fpu aes", False), ("flags : fpu avx", True), ("", False)])
+def test_a_host_without_aes_instructions_says_so(
+    flags: str, said: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grep = tmp_path / "bin/grep"
+    grep.parent.mkdir()
+    grep.write_text(f"#!/bin/sh\necho '{flags}'\n")
+    grep.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{grep.parent}:{os.environ['PATH']}")
+    session = start(tmp_path / "store")
+    session.request("prepare")
+    answers = [session.answer()]
+    while not answers[-1].startswith("ready "):
+        answers.append(session.answer())
+    session.close()
+    assert ("noaes" in answers) is said
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_any_login_shell_starts_it(shell: str, tmp_path: Path) -> None:
     session = start(tmp_path / "it's a $(store)", shell)

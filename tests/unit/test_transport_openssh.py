@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from bundler.transport.destination import Destination
 from bundler.transport.openssh import (
     Resolved,
@@ -14,6 +16,7 @@ from bundler.transport.openssh import (
     parse_resolved,
     resolve,
 )
+from bundler.transport.processor import has_aes
 
 PLAIN = Destination("intranet", "/data")
 FULL = Destination("10.0.0.7", "/data", "ops", 2222, Path("/k/id"), Path("/k/config"))
@@ -49,6 +52,27 @@ def test_the_fast_ciphers_come_first_and_none_is_lost_so_that_an_old_server_stil
         *("aes128-gcm@openssh.com", "aes256-gcm@openssh.com"),
         *("chacha20-poly1305@openssh.com", "aes128-ctr"),
     )
+
+
+def test_where_a_processor_lacks_aes_instructions_chacha_comes_first() -> None:
+    allowed = ("aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+    assert fastest_first(allowed, allowed, aes=False) == tuple(reversed(allowed))
+    assert fastest_first(allowed[:1], allowed, aes=False) == allowed[:1]
+
+
+@pytest.mark.parametrize(
+    ("text", "aes"),
+    [
+        ("processor : 0\nflags\t\t: fpu vme aes avx\n", True),
+        ("processor : 0\nflags\t\t: fpu vme avx vaes\n", False),
+        ("processor : 0\nFeatures\t: fp asimd crc32\n", False),
+        ("processor : 0\nisa : rv64imafdc\n", True),
+    ],
+)
+def test_what_the_processor_has_is_read_from_its_flags(text: str, aes: bool, tmp_path: Path) -> None:
+    (tmp_path / "cpuinfo").write_text(text)
+    assert has_aes(tmp_path / "cpuinfo") is aes
+    assert has_aes(tmp_path / "none")
 
 
 def test_a_cipher_that_policy_or_this_ssh_leaves_out_is_not_brought_back() -> None:
