@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem
-from bundler.manifest.rules import bases, datasets, images, names, serving, target, training
+from bundler.manifest.rules import bases, datasets, images, names, serving, target, trainer_arguments, training
 from bundler.manifest.schema import Manifest
 
 RULES = (
@@ -18,6 +18,7 @@ RULES = (
     *images.RULES,
     *bases.RULES,
     *training.RULES,
+    *trainer_arguments.RULES,
     *datasets.RULES,
     *serving.RULES,
 )
