@@ -9,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem
-from bundler.manifest.rules import bases, datasets, images, names, serving, target, training
+from bundler.manifest.rules import (
+    bases,
+    datasets,
+    distribution,
+    extra_arguments,
+    images,
+    names,
+    packages,
+    serving,
+    stages,
+    target,
+    training,
+)
 from bundler.manifest.schema import Manifest
 
 RULES = (
@@ -18,6 +30,10 @@ RULES = (
     *images.RULES,
     *bases.RULES,
     *training.RULES,
+    *stages.RULES,
+    *distribution.RULES,
+    *extra_arguments.RULES,
+    *packages.RULES,
     *datasets.RULES,
     *serving.RULES,
 )
