@@ -132,7 +132,11 @@ def _samples(job: Train) -> dict[str, Any]:
 
 
 def _checkpoints(job: Train) -> dict[str, Any]:
-    """A reward model leaves none: LLaMA-Factory can't go on from them (LF 0.9.3, parser.py), so it starts over."""
+    """A reward model leaves none, and starts over.
+
+    LLaMA-Factory does not go on from those of freeze and full, and of LoRA only when the YAML names the checkpoint as
+    the adapter (LF 0.9.3, hparams/parser.py), which no YAML that was rendered before the gap can.
+    """
     if job.stage == "rm":
         return {"save_strategy": "no"}
     return {"save_steps": job.save_steps, "save_total_limit": job.save_total_limit}
