@@ -14,7 +14,7 @@ from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_size
 from bundler.manifest.lock import Hardware, Workload
-from bundler.operations.inspect import Artifact, Inspection, inspect
+from bundler.operations.inspect import Artifact, Inspection, inspect, rendered_file
 from bundler.store.layout import Store
 
 _LONGEST = 100
@@ -22,18 +22,30 @@ _LONGEST = 100
 
 @click.command("inspect")
 @click.argument("bundle")
+@click.option("--file", "path", metavar="WORKLOAD/FILE", help="Print this file of a workload instead.")
 @options.store
 @options.output
 @options.running("inspect")
-def command(bundle: str, store: Path, output: str, events: Events) -> None:  # noqa: ARG001 - every verb has events
+def command(
+    bundle: str,
+    path: str | None,
+    store: Path,
+    output: str,
+    events: Events,  # noqa: ARG001 - every verb has events
+) -> None:
     """Show what a bundle holds: artifacts, sizes, pins, licences, workloads, and what it shares with others.
 
     \b
     bundle inspect demo
     bundle inspect demo:1.0.0 --store /data/bundles
     bundle inspect demo -o json
+    bundle inspect demo --file train/train.yaml
     """
     opened = Store.open(store)
+    if path:
+        text = rendered_file(opened, opened.find(bundle), path)
+        options.show(output, {"file": path, "text": text}, text.rstrip("\n"))
+        return
     found = inspect(opened, opened.find(bundle))
     options.show(output, _document(found), tree(_tree(found)))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
+from bundler.core.errors import UsageInvalid
 from bundler.manifest.lock import Hardware, LockedFiles, LockedImage, Workload
 from bundler.store.closure import children, closure
 from bundler.store.contents import read_lock
@@ -81,6 +82,23 @@ def inspect(store: Store, bundle: BundleEntry) -> Inspection:
         sum(size.values()),
         sum(own.values()),
     )
+
+
+def rendered_file(store: Store, bundle: BundleEntry, path: str) -> str:
+    """The text of a file that a workload is given, by `WORKLOAD/FILE`, as it will stand on the node.
+
+    Raises UsageInvalid where there is no such file, IntegrityFailed where the lock can't be read.
+    """
+    files = {
+        f"{workload.name}/{name}": text
+        for workload in read_lock(store, bundle).workloads
+        for name, text in workload.files.items()
+    }
+    if path not in files:
+        there = ", ".join(files) if files else "its workloads are given no files"
+        hint = f"bundle inspect {bundle.name} --file {next(iter(files))}" if files else None
+        raise UsageInvalid(f"{bundle.name} has no file {path!r}", because=f"there are: {there}", hint=hint)
+    return files[path]
 
 
 def _artifacts(

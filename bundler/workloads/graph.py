@@ -30,7 +30,7 @@ def _workloads(manifest: Manifest) -> Iterator[Workload]:
     job = manifest.train
     if job:
         yield llamafactory.train(manifest, job)
-        if job.method == "lora":
+        if llamafactory.merges(job):
             yield llamafactory.merge(manifest, job)
     for path, service in manifest.all_services():
         yield vllm.serve(path[-1], service, manifest.target, _model(manifest, service))

@@ -126,7 +126,7 @@ def test_what_cannot_work_is_refused_before_the_gap(
         {"target.memory": "48GiB", "target.capability": "8.9", "target.driver": "550.54.15"},
         {"serve.reasoning_parser": "qwen3"},
         {"train.stage": "kto", "datasets.pumps.columns": {"kto_tag": "label"}},
-        {"train.extra": {"report_to": "tensorboard", "packing": True, "max_samples": 10}},
+        {"train.extra": {"report_to": "tensorboard", "disable_shuffling": True, "max_samples": 10}},
         {"services": {"other": {**SERVICE, "gpu_memory_utilization": 0.2}}, "serve.gpu_memory_utilization": 0.7},
         {"train": REMOVED, "serve": REMOVED, "ask": REMOVED},
         {"images.serve.registry": "mirror.example/vllm/vllm-openai:v0.8.5.post1"},

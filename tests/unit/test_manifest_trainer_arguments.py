@@ -18,13 +18,13 @@ GOLDEN = Path(__file__).parents[1] / "golden/workloads"
     ("extra", "words"),
     [
         ({"neftune_noise_alfa": 5}, "did you mean 'neftune_noise_alpha'"),
-        ({"evaluation_strategy": "steps"}, "did you mean 'eval_strategy'"),
+        ({"eval_delai": 1}, "did you mean 'eval_delay'"),
         ({"per_device_eval_batch_sise": 1}, "an argument of LLaMA-Factory 0.9.3"),
         ({"shift_attn": "false"}, "found the text 'false', expected true or false, without quotes"),
         ({"weight_decay": "none"}, "expected a number, without quotes"),
         ({"dataloader_num_workers": 1.5}, "expected a whole number"),
         ({"badam_mode": "layers"}, "expected one of layer, ratio"),
-        ({"use_badam": 1}, "expected true or false"),
+        ({"shift_attn": 1}, "expected true or false"),
     ],
 )
 def test_what_the_trainer_would_refuse_or_misread_is_refused_at_lock(

@@ -147,7 +147,7 @@ def test_a_directory_of_data_is_read_as_a_directory(tmp_path: Path) -> None:
 
 
 def test_extra_arguments_reach_llamafactory_and_win_over_what_has_no_key(tmp_path: Path) -> None:
-    extra = {"report_to": "tensorboard", "packing": True, "lora_plus": None, "x": [1, {"a": 1e-7}]}
+    extra = {"report_to": "tensorboard", "disable_shuffling": True, "loraplus_lr_ratio": None, "ray_init_kwargs": {"a": 1e-7}}
     assert arguments(tmp_path, {"train.extra": extra}).items() >= extra.items()
 
 
@@ -219,3 +219,65 @@ def test_a_whole_document_is_read_back_as_it_was(members: dict[str, Any]) -> Non
 )
 def test_a_learning_rate_is_written_as_a_number_that_llamafactory_reads_as_one(number: float, written: str) -> None:
     assert value(number) == written
+
+
+RANKED = {"datasets.pumps.ranking": True, "datasets.pumps.columns": {"chosen": "good", "rejected": "bad"}}
+REWARD = {"train.stage": "rm", "serve.model": "base", **RANKED}
+
+
+def test_a_reward_model_is_not_merged_since_the_merge_would_lose_its_value_head(tmp_path: Path) -> None:
+    assert list(jobs(tmp_path, REWARD)) == ["train", "serve"]
+
+
+def test_a_reward_model_that_died_starts_over_since_llamafactory_cannot_go_on_from_its_checkpoints(
+    tmp_path: Path,
+) -> None:
+    found = arguments(tmp_path, REWARD)
+    assert found["save_strategy"] == "no"
+    assert "save_steps" not in found
+
+
+def test_a_crash_leaves_an_older_whole_checkpoint_beside_a_spoilt_one(tmp_path: Path) -> None:
+    found = arguments(tmp_path, {})
+    assert found["save_total_limit"] >= 2
+    assert "save_only_model" not in found
+
+
+def test_fsdp_is_launched_by_accelerate_and_shards_over_all_gpus(tmp_path: Path) -> None:
+    workload = jobs(tmp_path, {"train.fsdp": "full-offload"})["train"]
+    assert workload.command[:4] == ("accelerate", "launch", "--config_file", "/bundle/config/accelerate.yaml")
+    assert workload.command[4:] == ("-m", "llamafactory.launcher", "/bundle/config/train.yaml")
+    assert "FORCE_TORCHRUN" not in workload.environment
+    config = yaml.safe_load(workload.files["accelerate.yaml"])
+    assert (config["distributed_type"], config["num_processes"], config["mixed_precision"]) == ("FSDP", 4, "bf16")
+    assert config["fsdp_config"]["fsdp_sharding_strategy"] == "FULL_SHARD"
+    assert config["fsdp_config"]["fsdp_offload_params"] is True
+    assert "fsdp_transformer_layer_cls_to_wrap" not in config["fsdp_config"]
+
+
+def test_numbers_that_are_not_mixed_are_no_boolean_to_accelerate(tmp_path: Path) -> None:
+    workload = jobs(tmp_path, {"train.fsdp": "full", "train.precision": "fp32"})["train"]
+    assert yaml.safe_load(workload.files["accelerate.yaml"])["mixed_precision"] == "no"
+
+
+def test_data_that_is_held_back_is_also_measured_on(tmp_path: Path) -> None:
+    found = arguments(tmp_path, {"train.val_size": 0.1, "train.save_steps": 70})
+    assert (found["val_size"], found["eval_strategy"], found["eval_steps"]) == (0.1, "steps", 70)
+
+
+def test_data_to_measure_on_crosses_the_gap_too(tmp_path: Path) -> None:
+    changes = {"datasets.others": {"path": "others.json"}, "train.eval_datasets": ["others"]}
+    workload = jobs(tmp_path, changes)["train"]
+    assert Mount("datasets/others", "/bundle/data/others") in workload.mounts
+    assert "others" in json.loads(workload.files["dataset_info.json"])
+
+
+def test_a_merged_model_keeps_the_positions_that_it_was_trained_with(tmp_path: Path) -> None:
+    merged = jobs(tmp_path, {"train.cutoff_len": 65536, "train.rope_scaling": "yarn"})["merge"].files["merge.yaml"]
+    assert yaml.safe_load(merged).items() >= {"rope_scaling": "yarn", "cutoff_len": 65536}.items()
+
+
+def test_curves_stay_with_the_results_and_ask_for_no_key(tmp_path: Path) -> None:
+    found = arguments(tmp_path, {"train.swanlab": {}})
+    assert (found["swanlab_mode"], found["swanlab_logdir"]) == ("offline", "/bundle/output/swanlog")
+    assert not [key for key in found if "api_key" in key]

@@ -9,7 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem
-from bundler.manifest.rules import bases, datasets, images, names, serving, target, trainer_arguments, training
+from bundler.manifest.rules import (
+    bases,
+    datasets,
+    distribution,
+    extra_arguments,
+    images,
+    names,
+    packages,
+    serving,
+    stages,
+    target,
+    trainer_arguments,
+    training,
+)
 from bundler.manifest.schema import Manifest
 
 RULES = (
@@ -19,6 +32,10 @@ RULES = (
     *bases.RULES,
     *training.RULES,
     *trainer_arguments.RULES,
+    *stages.RULES,
+    *distribution.RULES,
+    *extra_arguments.RULES,
+    *packages.RULES,
     *datasets.RULES,
     *serving.RULES,
 )

@@ -46,11 +46,49 @@ ARGUMENTS = {
     "pure_bf16": "train.precision",
     "flash_attn": "train.flash_attn",
     "deepspeed": "train.deepspeed",
+    "fsdp": "train.fsdp",
+    "fsdp_config": "train.fsdp",
     "use_cpu": "target",
+    "freeze_trainable_layers": "train.freeze.layers",
+    "freeze_trainable_modules": "train.freeze.modules",
+    "freeze_extra_modules": "train.freeze.extra_modules",
+    "pref_beta": "train.preference.beta",
+    "pref_loss": "train.preference.loss",
+    "pref_ftx": "train.preference.ftx",
+    "dpo_label_smoothing": "train.preference.label_smoothing",
+    "simpo_gamma": "train.preference.simpo_gamma",
+    "kto_chosen_weight": "train.preference.chosen_weight",
+    "kto_rejected_weight": "train.preference.rejected_weight",
+    "packing": "train.packing",
+    "neat_packing": "train.neat_packing",
+    "mask_history": "train.mask_history",
+    "train_on_prompt": "train.train_on_prompt",
+    "val_size": "train.val_size",
+    "eval_dataset": "train.eval_datasets",
+    "do_eval": "train.val_size",
+    "eval_strategy": "train.eval_steps",
+    "evaluation_strategy": "train.eval_steps",
+    "eval_steps": "train.eval_steps",
+    "per_device_eval_batch_size": "train.eval_batch_size",
+    "warmup_steps": "train.warmup_steps",
+    "save_strategy": "train.save_steps",
+    "save_total_limit": "train.save_total_limit",
+    "use_unsloth": "train.unsloth",
+    "enable_liger_kernel": "train.liger",
+    "rope_scaling": "train.rope_scaling",
+    "use_swanlab": "train.swanlab",
+    "swanlab_mode": "train.swanlab.mode",
+    "swanlab_logdir": "train.swanlab",
+    "swanlab_project": "train.swanlab.project",
+    "swanlab_workspace": "train.swanlab.workspace",
+    "swanlab_run_name": "train.swanlab.run_name",
+    "save_only_model": "",
+    "save_on_each_node": "",
 }
 """LLaMA-Factory's arguments that are not for `extra`: the key to use in its place, or none where it is not ours to set.
 
-`overwrite_output_dir` would throw away the checkpoints that a job which died goes on from (LF 0.9.3, parser.py).
+`overwrite_output_dir` would throw away the checkpoints that a job which died goes on from (LF 0.9.3, parser.py);
+`save_only_model` would leave them without the optimizer.
 """
 
 FLAGS = {

@@ -51,6 +51,33 @@ def columns(manifest: Manifest) -> Iterator[Problem]:
                 )
 
 
+def text(manifest: Manifest) -> Iterator[Problem]:
+    """Pre-training takes the text of one column, and silently leaves out all else.
+
+    Of a conversation it would train on the first message alone, of a question with its answer on the question
+    (LF 0.9.3, data/processor/pretrain.py).
+    """
+    if not manifest.train or manifest.train.stage != "pt":
+        return
+    because, concerns = "train.stage is pt, which trains on one text a record", (("train", "stage"),)
+    for name, dataset in _trained_on(manifest):
+        if dataset.formatting != "alpaca":
+            expected, found = "alpaca, with 'columns: {prompt: ...}' naming the text", f"'{dataset.formatting}'"
+            yield Problem(("datasets", name, "formatting"), found, expected, because, concerns=concerns)
+        elif dataset.columns.response is not None:
+            expected, found = "null: an answer would be left out", f"the column '{dataset.columns.response}'"
+            yield Problem(("datasets", name, "columns", "response"), found, expected, because, concerns=concerns)
+
+
+def measured(manifest: Manifest) -> Iterator[Problem]:
+    """What is trained on says nothing of what was learned."""
+    train = manifest.train
+    for at, name in enumerate(train.eval_datasets or () if train else ()):
+        if train and name in train.datasets:
+            path, because = ("train", "eval_datasets", at), "'train.datasets' has it too"
+            yield Problem(path, f"'{name}'", "data that is not trained on", because, concerns=(("train", "datasets"),))
+
+
 def _needed(dataset: Dataset, stage: str) -> tuple[str, ...]:
     text = ("prompt",) if dataset.formatting == "alpaca" else ("messages",)
     if stage == "kto":
@@ -59,9 +86,11 @@ def _needed(dataset: Dataset, stage: str) -> tuple[str, ...]:
 
 
 def _trained_on(manifest: Manifest) -> Iterator[tuple[str, Dataset]]:
-    for name in dict.fromkeys(manifest.train.datasets if manifest.train else ()):
+    """Datasets to train on and to measure on: LLaMA-Factory reads both in the same way."""
+    train = manifest.train
+    for name in dict.fromkeys((*train.datasets, *(train.eval_datasets or ())) if train else ()):
         if name in manifest.datasets:
             yield name, manifest.datasets[name]
 
 
-RULES = (formatting, ranking, columns)
+RULES = (formatting, ranking, columns, text, measured)

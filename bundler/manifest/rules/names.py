@@ -16,8 +16,9 @@ def known(manifest: Manifest) -> Iterator[Problem]:
     if train:
         yield from _unknown(("train", "image"), train.image, "images", manifest.images)
         yield from _unknown(("train", "model"), train.model, "models", manifest.models)
-        for at, dataset in enumerate(train.datasets):
-            yield from _unknown(("train", "datasets", at), dataset, "datasets", manifest.datasets)
+        for key, datasets in (("datasets", train.datasets), ("eval_datasets", train.eval_datasets or ())):
+            for at, dataset in enumerate(datasets):
+                yield from _unknown(("train", key, at), dataset, "datasets", manifest.datasets)
     for path, service in manifest.all_services():
         yield from _unknown((*path, "image"), service.image, "images", manifest.images)
         if service.model != TRAINED:

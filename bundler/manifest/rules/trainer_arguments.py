@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem, shown
 from bundler.manifest.rules.arguments import ARGUMENTS
+from bundler.manifest.rules.extra_arguments import is_quoted
 from bundler.manifest.schema import Manifest
 from bundler.manifest.tables import trainer_arguments
 
@@ -34,6 +35,8 @@ def kinds(manifest: Manifest) -> Iterator[Problem]:
     table = trainer_arguments(str(train.llamafactory)) if train else {}
     for name, value in train.extra.items() if train and table else ():
         argument = table.get(name)
+        if isinstance(value, str) and ("${" in value or is_quoted(name, value)):
+            continue  # told already, whatever the version
         if argument and not argument.takes(value):
             because = "LLaMA-Factory checks neither kinds nor words: it would fail late, or do something else"
             yield Problem(("train", "extra", name), _shown(value), str(argument), because)

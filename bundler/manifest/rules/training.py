@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import chain
 
-from bundler.manifest.artifacts import DockerfileImage, HubModel
+from bundler.manifest.artifacts import HubModel
 from bundler.manifest.findings import Problem, shown
 from bundler.manifest.gpus import AMPERE
 from bundler.manifest.hardware import capability
-from bundler.manifest.rules.arguments import ARGUMENTS, repeated, secret
 from bundler.manifest.schema import Manifest
 from bundler.manifest.version import Version
 
@@ -20,6 +18,17 @@ _TEMPLATES_SINCE = {"qwen3": Version("0.9.3"), "qwen3_nothink": Version("0.9.4")
 _QWEN3 = re.compile(r"qwen-?3", re.IGNORECASE)
 _QWEN3_SINCE = Version("0.9.3")
 """LF 0.9.2 pins transformers <= 4.49, which does not know Qwen3 (its setup.py; transformers 4.51 release notes)."""
+
+
+_SCHEDULE_NEEDS = {
+    "cosine_with_min_lr": ("min_lr_rate", "min_lr"),
+    "warmup_stable_decay": ("num_decay_steps",),
+}
+"""Arguments without which a schedule raises (transformers 4.51.3, optimization.py)."""
+
+_ROPE_ABOVE = 2048
+"""LF ignores `rope_scaling` up to the model's positions (model_utils/rope.py), and no model here has fewer. Its merge
+takes a `cutoff_len` of 2048 for one that was left out (hparams/parser.py)."""
 
 
 def precision(manifest: Manifest) -> Iterator[Problem]:
@@ -33,6 +42,9 @@ def precision(manifest: Manifest) -> Iterator[Problem]:
         yield Problem(path, "bf16", "fp16 or fp32", because, concerns=concerns)
     if train.precision == "fp16" and manifest.target.count == 0:
         yield Problem(path, "fp16", "fp32 or bf16", "the target is the CPU", concerns=concerns)
+    if train.precision == "fp32" and train.flash_attn == "fa2":
+        because = "FlashAttention 2 computes in fp16 and bf16 alone"
+        yield Problem(("train", "flash_attn"), "'fa2'", "auto, sdpa or disabled", because, concerns=(path,))
 
 
 def quantization(manifest: Manifest) -> Iterator[Problem]:
@@ -48,37 +60,6 @@ def quantization(manifest: Manifest) -> Iterator[Problem]:
         yield Problem(path, found, "none", "bitsandbytes needs a GPU", concerns=(("target",),))
 
 
-def needs_a_gpu(manifest: Manifest) -> Iterator[Problem]:
-    """DeepSpeed as we render it and FlashAttention 2 run on GPUs, the latter from capability 8.0 (its README)."""
-    train, gpu = manifest.train, capability(manifest.target)
-    if not train:
-        return
-    on_cpu = manifest.target.count == 0
-    if train.deepspeed != "none" and on_cpu:
-        found = shown(train.deepspeed)
-        yield Problem(("train", "deepspeed"), found, "none", "the target is the CPU", concerns=(("target",),))
-    if train.flash_attn == "fa2" and (on_cpu or (gpu and gpu < AMPERE)):
-        because = "the target is the CPU" if on_cpu else f"compute capability {gpu} has no FlashAttention 2"
-        yield Problem(("train", "flash_attn"), "'fa2'", "auto, sdpa or disabled", because, concerns=(("target",),))
-
-
-def offload_compiles(manifest: Manifest) -> Iterator[Problem]:
-    """Offload compiles DeepSpeedCPUAdam on the node, with nvcc and -lcurand (LF#5020, #9270): use a devel image."""
-    train = manifest.train
-    image = manifest.images.get(train.image) if train else None
-    if not train or not isinstance(image, DockerfileImage) or not train.deepspeed.endswith("offload"):
-        return
-    if "runtime" in (image.base.tag or ""):
-        because = f"train.deepspeed is {train.deepspeed}, which compiles its optimizer on the node"
-        yield Problem(
-            ("images", train.image, "base"),
-            f"'{image.base}'",
-            "the devel variant of this image",
-            because,
-            concerns=(("train", "deepspeed"), ("train", "image")),
-        )
-
-
 def one_length(manifest: Manifest) -> Iterator[Problem]:
     """`max_steps` would silently win over `epochs` (transformers, TrainingArguments)."""
     train = manifest.train
@@ -86,15 +67,43 @@ def one_length(manifest: Manifest) -> Iterator[Problem]:
         yield Problem(("train", "max_steps"), "both 'epochs' and 'max_steps'", "one of them", at_key=True)
 
 
+def schedule(manifest: Manifest) -> Iterator[Problem]:
+    """Schedules that want more than they are given, or ignore what they are given (transformers, optimization.py)."""
+    train = manifest.train
+    if not train:
+        return
+    path, given = ("train", "scheduler"), train.extra.get("lr_scheduler_kwargs")
+    kwargs = given if isinstance(given, dict) else {}
+    wanted = _SCHEDULE_NEEDS.get(train.scheduler, ())
+    if wanted and not any(name in kwargs for name in wanted):
+        expected = f"'extra: {{lr_scheduler_kwargs: {{{wanted[0]}: ...}}}}' too"
+        yield Problem(path, shown(train.scheduler), expected, "it has no default for that")
+    for name in ("warmup_ratio", "warmup_steps"):
+        if train.scheduler == "constant" and getattr(train, name):
+            expected, because = "'scheduler: constant_with_warmup'", "constant has no warm-up"
+            yield Problem(("train", name), "a warm-up", expected, because, concerns=(path,), at_key=True)
+    if train.warmup_ratio and train.warmup_steps:
+        because = "the steps would win"
+        yield Problem(("train", "warmup_ratio"), "both 'warmup_ratio' and 'warmup_steps'", "one of them", because)
+
+
 def idle_settings(manifest: Manifest) -> Iterator[Problem]:
     """A setting that would do nothing is a mistake that nobody sees until the results are there."""
     train = manifest.train
-    if train and "lora" in train.model_fields_set and train.method != "lora":
-        path, because, concerns = ("train", "lora"), f"the method is {train.method}", (("train", "method"),)
-        yield Problem(path, "settings of LoRA", "none", because, concerns=concerns, at_key=True)
-    if train and "double_quantization" in train.model_fields_set and train.quantization == "none":
+    if not train:
+        return
+    for section, what in (("lora", "LoRA"), ("freeze", "freeze")):
+        if section in train.model_fields_set and train.method != section:
+            path, because, concerns = ("train", section), f"the method is {train.method}", (("train", "method"),)
+            yield Problem(path, f"settings of {what}", "none", because, concerns=concerns, at_key=True)
+    if "double_quantization" in train.model_fields_set and train.quantization == "none":
         path, concerns = ("train", "double_quantization"), (("train", "quantization"),)
         yield Problem(path, "a setting of nf4", "'quantization: nf4' too", concerns=concerns, at_key=True)
+    if train.rope_scaling and train.cutoff_len <= _ROPE_ABOVE:
+        because = "positions are stretched only where samples are longer than the model's own reach"
+        path, concerns = ("train", "rope_scaling"), (("train", "cutoff_len"),)
+        found, expected = shown(train.rope_scaling), f"a 'cutoff_len' above {_ROPE_ABOVE}"
+        yield Problem(path, found, expected, because, concerns=concerns)
 
 
 def framework_knows_the_model(manifest: Manifest) -> Iterator[Problem]:
@@ -118,21 +127,11 @@ def framework_knows_the_model(manifest: Manifest) -> Iterator[Problem]:
         yield Problem(("train", "llamafactory"), found, expected, because, concerns=concerns)
 
 
-def extra(manifest: Manifest) -> Iterator[Problem]:
-    """`extra` repeats nothing that has its own key, and carries no secret."""
-    if manifest.train:
-        names = manifest.train.extra
-        path = ("train", "extra")
-        yield from chain(repeated(path, names, ARGUMENTS), secret(path, names))
-
-
 RULES = (
     precision,
     quantization,
-    needs_a_gpu,
-    offload_compiles,
     one_length,
     idle_settings,
     framework_knows_the_model,
-    extra,
+    schedule,
 )

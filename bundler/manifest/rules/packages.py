@@ -1,0 +1,59 @@
+"""Packages that a training needs, and that the requirements of its image lack.
+
+LLaMA-Factory finds out when it starts (0.9.3, hparams/parser.py, _check_extra_dependencies), or only says so in its log
+and trains in another way (flash-attn: model_utils/attention.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bundler.manifest.artifacts import DockerfileImage
+from bundler.manifest.findings import KeyPath, Problem, shown
+from bundler.manifest.pins import read_pins
+from bundler.manifest.schema import Manifest
+from bundler.manifest.training import Train
+
+
+def packaged(manifest: Manifest) -> Iterator[Problem]:
+    """Where the image's requirements are at hand, they, its files or its template name what the training needs."""
+    train = manifest.train
+    image = manifest.images.get(train.image) if train else None
+    if not train or not isinstance(image, DockerfileImage):
+        return
+    directory = image.dockerfile.resolved
+    pins = read_pins(directory)
+    brought = " ".join((_template(directory), *image.files, *image.arguments.values()))
+    for path, value, package in _needed(train) if pins else ():
+        if package not in pins and package not in brought and package.replace("-", "_") not in brought:
+            because = f"the requirements of the image '{train.image}' have no {package}"
+            concerns = (("images", train.image, "dockerfile"),)
+            yield Problem(path, shown(value), f"an image that has {package}", because, concerns=concerns)
+
+
+def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
+    if train.deepspeed != "none":
+        yield ("train", "deepspeed"), train.deepspeed, "deepspeed"
+    if train.quantization != "none":
+        yield ("train", "quantization"), train.quantization, "bitsandbytes"
+    if train.flash_attn == "fa2":
+        yield ("train", "flash_attn"), train.flash_attn, "flash-attn"
+    if train.unsloth:
+        yield ("train", "unsloth"), True, "unsloth"
+    if train.liger:
+        yield ("train", "liger"), True, "liger-kernel"
+    if train.swanlab:
+        yield ("train", "swanlab"), train.swanlab.mode, "swanlab"
+    if train.swanlab and train.swanlab.mode == "local":  # swanlab 0.6.3, data/callbacker/local.py
+        yield ("train", "swanlab", "mode"), train.swanlab.mode, "swanboard"
+
+
+def _template(directory: Path) -> str:
+    try:
+        return (directory / "Dockerfile.j2").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+RULES = (packaged,)
