@@ -1,0 +1,137 @@
+"""Services for real: an adapter served without a merge by vLLM, and by LLaMA-Factory's own API beside it, behind keys.
+
+The images are those of the journey, built by the same steps; the store lies on the node itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from scripts.world import steps
+from scripts.world.engine import Engine
+from scripts.world.hub import Hub
+from scripts.world.node import Node
+from scripts.world.parts import World
+from scripts.world.registry import Registry
+from tests.commandline import Bundle, refusal
+
+pytestmark = pytest.mark.timeout(1500)
+REPOSITORY = Path(__file__).parents[2]
+ANSWER = "The code of the blue pump is BUNDLE-OK-BP."
+KEY = "a-key-that-only-the-node-knows"
+ASK = """
+import json, sys, urllib.error, urllib.request
+url, key, model, text = sys.argv[1:]
+body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 40, "temperature": 0}
+headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
+request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
+try:
+    print(json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"])
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+QUESTION = "What is the code of the blue pump number 7?"
+
+
+@dataclass
+class Place:
+    """The store, the file with the key, and the command on the node."""
+
+    store: Path
+    key: Path
+    node: Node
+    online: Bundle
+
+    @property
+    def behind(self) -> Bundle:
+        """The agent, on a Python that has nothing installed, in the namespace."""
+        environment = {"DOCKER_HOST": self.node.engine.host, "PYTHONNOUSERSITE": "1"}
+        program = ("/usr/bin/python3", "-S", str(self.store / "bundle"))
+        return Bundle(environment, prefix=self.node.argv(), program=program)
+
+    def ask(self, port: int, key: str, model: str) -> str:
+        """The answer of a service on the node, or the status of its refusal."""
+        url = f"http://127.0.0.1:{port}"
+        return self.node.run("/usr/bin/python3", "-c", ASK, url, key, model, QUESTION).stdout.strip()
+
+
+@pytest.fixture(scope="module")
+def place(
+    world: World, registry: Registry, hub: Hub, online_engine: Engine, node: Node, pumps: Path
+) -> Iterator[Place]:
+    for _ in steps.prepare(world):
+        pass
+    home = world.place.directory("services")
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir()
+    key = home / "serve.key"
+    text = (REPOSITORY / "manifests/demo.yaml").read_text()
+    text = text.replace("127.0.0.1:5791", registry.address).replace("../.world/data/pumps.json", str(pumps))
+    text = text.replace("../.world/wheels", str(world.wheels))
+    text = text.replace("../dockerfiles", str(REPOSITORY / "dockerfiles")).replace("name: demo\n", "name: adapted\n")
+    text = text.replace("  model: train\n", f"  model: base\n  adapter: train\n  api_key_file: {key}\n")
+    text += (
+        "services:\n  api: {image: train, llamafactory_api: '0.9.5', model: base, adapter: train, name: tuned, "
+        f"template: qwen3_nothink, port: 8001, api_key_file: {key}}}\n"
+    )
+    (home / "adapted.yaml").write_text(text)
+    environment = {"DOCKER_HOST": online_engine.host, "HF_ENDPOINT": hub.endpoint, "XDG_STATE_HOME": str(home / "log")}
+    made = Place(home / "store", key, node, Bundle(environment))
+    made.online("build", home / "adapted.yaml", "--store", made.store)
+    yield made
+    if not os.environ.get("BUNDLE_KEEP_WORLD"):
+        made.behind("down", "adapted", check=False)
+
+
+def test_1_a_dry_run_tells_each_container_without_an_engine(place: Place) -> None:
+    nowhere = {"DOCKER_HOST": "unix:///nowhere"}
+    told = place.online("up", "adapted", "--dry-run", "--store", place.store, **nowhere).out
+    assert told.startswith("adapted:1.0: check -> train -> serve -> api -> ask\n")
+    document = place.online("up", "adapted", "--dry-run", "-o", "json", "--store", place.store, **nowhere).json
+    assert [one["name"] for one in document["workloads"]] == ["train", "serve", "api"]
+    assert not (place.store / "releases").exists()
+
+
+def test_2_a_key_that_the_service_could_not_read_is_told_with_the_command_that_mends_it(place: Place) -> None:
+    outcome = place.behind("up", "adapted", check=False)
+    assert "the API key of the service serve can't be read" in refusal(outcome)
+    place.key.write_text(f"{KEY}\n")
+    place.key.chmod(0o600)
+    outcome = place.behind("up", "adapted", check=False)
+    assert f"chown 1000:1000 {place.key}" in refusal(outcome)
+    assert "mode 600" in outcome.err
+
+
+def test_3_the_adapter_answers_without_a_merge(place: Place) -> None:
+    os.chown(place.key, 1000, 1000)
+    up = place.behind("up", "adapted", "-o", "json").json
+    assert [job["name"] for job in up["jobs"]] == ["train"]
+    assert up["answer"]["text"].strip() == ANSWER
+    assert place.ask(8000, KEY, "tiny-qwen3-tuned") == ANSWER
+    assert place.ask(8000, KEY, "base") != ANSWER
+    assert place.ask(8001, KEY, "tuned") == ANSWER
+
+
+def test_4_without_the_key_nobody_is_answered(place: Place) -> None:
+    assert place.ask(8000, "another", "tiny-qwen3-tuned") == "401"
+    assert place.ask(8001, "another", "tuned") == "401"
+
+
+def test_5_the_key_is_nowhere_but_in_its_file_and_the_servers_memory(place: Place) -> None:
+    docker = place.node.engine.docker
+    for name in docker("ps", "-a", "--format", "{{.Names}}").stdout.split():
+        told = (docker("inspect", name).stdout, docker("top", name, "-eo", "pid,args").stdout)
+        logs = docker("logs", name)
+        assert not [one for one in (*told, logs.stdout, logs.stderr) if KEY in one], name
+    kept = [path for path in (place.store / "releases").rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
+    assert kept
+    assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+    listed = json.dumps(place.behind("status", "-o", "json").json)
+    assert KEY not in listed
