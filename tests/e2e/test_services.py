@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bundler.manifest.schema import Target
+from bundler.manifest.serving import VllmService
+from bundler.workloads import vllm
 from scripts.world import steps
 from scripts.world.engine import Engine
 from scripts.world.hub import Hub
@@ -135,3 +138,17 @@ def test_5_the_key_is_nowhere_but_in_its_file_and_the_servers_memory(place: Plac
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
     listed = json.dumps(place.behind("status", "-o", "json").json)
     assert KEY not in listed
+
+
+def test_6_vllms_own_parser_takes_every_flag_that_a_manifest_has_a_key_for(place: Place) -> None:
+    """It names what it does not know: the one flag that no vLLM has, and nothing of ours."""
+    document = {
+        "image": "serve", "vllm": "0.32.0", "model": "base", "adapter": "train", "name": "tuned", "dtype": "half",
+        "tensor_parallel": 2, "pipeline_parallel": 2, "quantization": "fp8", "max_model_len": 512, "max_num_seqs": 4,
+        "reasoning_parser": "qwen3", "enforce_eager": True, "extra": {"enable-prefix-caching": False},
+    }  # fmt: skip
+    service, target = VllmService.model_validate(document), Target(gpu="L20", count=4)
+    program, *arguments = vllm.serve("serve", service, target, "models/base", rank=24).command
+    run = ("run", "--rm", "--network", "none", "-e", "HOME=/tmp", "--entrypoint", program, "adapted/serve:1.0")
+    said = place.node.engine.docker(*run, *arguments, "--no-such-flag", check=False).stderr
+    assert "error: unrecognized arguments: --no-such-flag\n" in said

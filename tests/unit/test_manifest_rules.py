@@ -88,6 +88,16 @@ BLACKWELL = {
         # adapters and services
         ({**ADAPTER, "train.method": "full"}, "serve.adapter", "method lora"),
         ({**ADAPTER, "models.other": {"huggingface": "a/b"}, "serve.model": "other"}, "serve.model", "expected 'base'"),
+        (
+            {
+                **ADAPTER,
+                "train.stage": "rm",
+                "datasets.pumps.ranking": True,
+                "datasets.pumps.columns": {"chosen": "a", "rejected": "b"},
+            },
+            "serve.adapter",
+            "train.stage is rm",
+        ),
         ({**ADAPTER, "train.lora": {"rank": 600}}, "serve.adapter", "rank 512 at most"),
         ({**ADAPTER, "train.extra": {"use_dora": True}}, "serve.adapter", "vLLM refuses DoRA"),
         ({**ADAPTER, "train.extra": {"additional_target": "embed_tokens"}}, "serve.adapter", "modules_to_save"),

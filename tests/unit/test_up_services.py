@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
+import yaml
 
+from bundler.cli.up_plan import as_json, as_text
 from bundler.core.digest import Digest
-from bundler.manifest.lock import Mount, Workload
+from bundler.core.reference import BundleName
+from bundler.manifest.lock import Hardware, Mount, Question, Workload
+from bundler.operations.release import Release
 from bundler.operations.services import KeyUnreadable, make_state, require_keys
+from bundler.operations.up_plan import UpPlan
 from bundler.workloads.container import Bind, Placement, container
+from bundler.workloads.planned import plan
 from bundler.workloads.proxy import NODE_SOURCE, SOURCE, proxy
+from tests.bundles import make_lock
 
 US = f"{os.geteuid()}:{os.getegid()}"
 MADE_FROM = Digest.of(b"all")
@@ -69,3 +77,27 @@ def test_the_proxy_of_an_image_without_python_is_written_in_what_it_has_and_lead
     assert spec.command == ("node", "-e", NODE_SOURCE, "notes", "1717", "9000")
     assert spec.published
     assert spec.published.port == 9000
+
+
+def test_a_dry_run_shows_the_graph_and_each_container_with_what_it_reads_writes_and_publishes(tmp_path: Path) -> None:
+    train = Workload("train", "train", "train", ("llamafactory-cli", "train", "/x y"), gpus=4, shm=1 << 30)
+    serve = Workload("serve", "vllm", "serve", ("vllm",), (Mount("results/train", "/bundle/model"),), port=8000)
+    lock = replace(make_lock(), hardware=Hardware(4, "L20", 48_000_000_000, "8.9", "535"))
+    release = Release(tmp_path / "releases" / "demo", BundleName("demo", "1"), Digest.of(b"root"))
+    images, made_from = {"train": "demo/train:1", "serve": "demo/serve:1"}, dict.fromkeys(("train", "serve"), MADE_FROM)
+    planned = plan((serve, train), images, made_from, release.placement)
+    told = UpPlan(release, lock, planned, ("train",), Question("serve", "tuned", "Why?"))
+    lines = as_text(told).splitlines()
+    assert lines[0] == "demo:1: check -> train -> serve -> ask"
+    assert "train: train  (done before: left alone)" in lines
+    assert "serve: vllm, after train" in lines
+    assert "    command  llamafactory-cli train '/x y'" in lines
+    assert f"    writes   {tmp_path}/releases/demo/results/train at /bundle/output" in lines
+    assert f"    reads    {tmp_path}/releases/demo/results/train at /bundle/model" in lines
+    assert "    gpus     4, memlock unlimited" in lines
+    assert lines.count("    port     127.0.0.1:8000") == 1
+    document = as_json(told)
+    assert [(one["name"], one["needs"], one["done"]) for one in document["workloads"]] == [
+        ("train", [], True), ("serve", ["train"], False)
+    ]  # fmt: skip
+    assert set(yaml.safe_load(told.compose)["services"]) == {"train", "serve", "serve--proxy"}

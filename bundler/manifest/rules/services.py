@@ -37,9 +37,11 @@ def adapters(manifest: Manifest) -> Iterator[Problem]:
         if not service.adapter:
             continue
         at, concerns = (*path, "adapter"), (("train",), (*path, "model"))
-        if train is None or train.method != "lora":
-            because = f"train.method is {train.method}" if train else "there is no section 'train'"
-            yield Problem(at, shown("train"), "a training job of method lora", because, concerns=concerns)
+        if train is None or train.method != "lora" or train.stage == "rm":
+            wrong = "train.stage is rm, which scores answers and gives none"
+            if train is None or train.method != "lora":
+                wrong = f"train.method is {train.method}" if train else "there is no section 'train'"
+            yield Problem(at, shown("train"), "a training job of method lora", wrong, concerns=concerns)
             continue
         if service.model != train.model:
             because = "an adapter goes with the model that it was trained on"
