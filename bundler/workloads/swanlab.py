@@ -16,7 +16,7 @@ _RESULTS = "/bundle/results"
 
 
 def serve(name: str, service: SwanlabBoard) -> Workload:
-    """The service of this name. It shows a copy of the logs, made when it starts.
+    """The service of this name. It shows a copy of the logs, made anew when it starts.
 
     SwanLab opens its database to write (swanboard 0.1.6, db/db_connect.py, journal_mode wal), and a job's results are
     nobody's to write any more.
@@ -27,7 +27,7 @@ def serve(name: str, service: SwanlabBoard) -> Workload:
         name=name,
         kind=service.kind,
         image=service.image,
-        command=("sh", "-c", f"cp -r {logs}/. {STATE}/ && exec {watch}"),
+        command=("sh", "-c", f"rm -rf {STATE}/* && cp -r {logs}/. {STATE}/ && exec {watch}"),
         mounts=(Mount(f"results/{TRAIN}", _RESULTS),),
         environment=dict(OFFLINE),
         port=service.port,

@@ -126,8 +126,8 @@ def test_easy_dataset_keeps_its_database_on_the_node_and_answers_on_another_port
 def test_swanlab_shows_a_copy_of_the_logs_because_it_writes_where_it_reads(tmp_path: Path) -> None:
     workload = one(tmp_path, {"image": "serve", "swanlab": "0.6.3"})
     assert workload.command == (
-        "sh", "-c", "cp -r /bundle/results/swanlog/. /bundle/state/ && exec swanlab watch /bundle/state --host 0.0.0.0 "
-        "--port 5092",
+        "sh", "-c", "rm -rf /bundle/state/* && cp -r /bundle/results/swanlog/. /bundle/state/ && "
+        "exec swanlab watch /bundle/state --host 0.0.0.0 --port 5092",
     )  # fmt: skip
     assert workload.mounts == (Mount("results/train", "/bundle/results"),)
 
