@@ -9,6 +9,7 @@ from typing import Any
 
 from bundler.core.digest import Digest
 from bundler.core.size import format_size
+from bundler.manifest.apps import EasyDataset, LlamaBoard, SwanlabBoard
 from bundler.manifest.artifacts import (
     DockerfileImage,
     HuggingFaceModel,
@@ -21,6 +22,7 @@ from bundler.manifest.fields import Section
 from bundler.manifest.gpus import GPUS
 from bundler.manifest.rules import RULES
 from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import LlamaFactoryApi, SglangService, VllmService
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "manifest.md"
@@ -61,6 +63,27 @@ files:
   config.json: {{url: "https://files.example.org/tiny/config.json", sha256: {_EMPTY}}}
   model.safetensors: {{url: "https://files.example.org/tiny/model.safetensors", sha256: {_EMPTY}}}
 """,
+    VllmService: """\
+image: serve
+vllm: "0.8.5.post1"
+model: base
+adapter: train
+name: tuned
+api_key_file: /etc/bundle/serve.key
+""",
+    SglangService: 'image: sglang\nsglang: "0.4.6.post5"\nmodel: train\nname: tuned\ntensor_parallel: 4\n',
+    LlamaFactoryApi: """\
+image: train
+llamafactory_api: "0.9.3"
+model: base
+adapter: train
+template: qwen3
+name: tuned
+port: 8001
+""",
+    LlamaBoard: '{image: train, llamaboard: "0.9.3"}\n',
+    EasyDataset: '{image: easy-dataset, easy_dataset: "1.7.3"}\n',
+    SwanlabBoard: '{image: train, swanlab: "0.6.3"}\n',
     UrlDataset: f'url: "https://files.example.org/maintenance.json"\nsha256: {_EMPTY}\n',
 }
 

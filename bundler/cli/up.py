@@ -8,9 +8,12 @@ import click
 
 from bundler.cli import options
 from bundler.cli.findings import as_json
+from bundler.cli.up_plan import as_json as as_plan_json
+from bundler.cli.up_plan import as_text
 from bundler.core.events import Events
 from bundler.core.size import format_duration, format_size
 from bundler.operations.up import UpResult, up
+from bundler.operations.up_plan import up_plan
 from bundler.store.layout import Store
 
 
@@ -23,18 +26,35 @@ from bundler.store.layout import Store
     show_default=True,
     help="Seconds that a service may take until it answers. Jobs may take as long as they like.",
 )
+@click.option("--dry-run", is_flag=True, help="Say what would run, container by container. Needs no engine.")
 @options.store
-@options.output
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["text", "json", "compose"]),
+    default="text",
+    help="What goes to stdout; compose, a Compose file, with --dry-run alone.",
+)
 @options.running("up")
-def command(bundle: str, timeout: float, store: Path, output: str, events: Events) -> None:
+def command(bundle: str, timeout: float, dry_run: bool, store: Path, output: str, events: Events) -> None:
     """Bring a bundle up on this node: check, verify, load, train, serve, ask. What is done is left alone.
 
     \b
     bundle up demo
     bundle up demo -v                 # with what training says
     bundle up demo --timeout 7200 -o json
+    bundle up demo --dry-run          # each container, before it runs; -o compose as a Compose file
     """
     opened = Store.open(store)
+    if dry_run:
+        plan = up_plan(opened, opened.find(bundle))
+        if output == "compose":
+            click.echo(plan.compose, nl=False)
+        else:
+            options.show(output, as_plan_json(plan), as_text(plan))
+        return
+    if output == "compose":
+        raise click.UsageError("-o compose goes with --dry-run")
     result = up(opened, opened.find(bundle), events, timeout=timeout)
     options.show(output, _document(result), _text(result))
 

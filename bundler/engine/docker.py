@@ -70,11 +70,6 @@ class ContainerState:
         return not self.running and self.exit_code == 0 and not self.started.startswith("0001-")
 
 
-def _hostname(spec: ContainerSpec) -> str:
-    """Never a service's name, which a proxy must find on the network and not in itself; short (hostname(7): 64)."""
-    return f"{spec.labels[labels.ROLE]}--bundle"
-
-
 @contextmanager
 def _explained(doing: str) -> Iterator[None]:
     try:
@@ -281,7 +276,7 @@ class DockerEngine:
             device_requests=self._gpus(spec.gpus) if spec.gpus else None,
             log_config=_LOG,
             # a job in a network of its own (none) has no name for itself otherwise, and torchrun asks for it
-            extra_hosts={_hostname(spec): "127.0.0.1"} if spec.network == "none" else None,
+            extra_hosts={spec.hostname: "127.0.0.1"} if spec.network == "none" else None,
             init=True,
         )
         networking = None
@@ -292,7 +287,7 @@ class DockerEngine:
         created: dict[str, Any] = self._api.create_container(
             image=spec.image,
             name=spec.name,
-            hostname=_hostname(spec),
+            hostname=spec.hostname,
             entrypoint=[spec.command[0]],
             command=list(spec.command[1:]),
             user=spec.user,

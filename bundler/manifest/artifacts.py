@@ -27,7 +27,7 @@ DATASET_TYPES = frozenset({"arrow", "csv", "json", "jsonl", "parquet", "txt"})
 """File types that LLaMA-Factory reads (0.9.3, extras/constants.py, FILEEXT2TYPE)."""
 
 
-def _one_of(**kinds: type[Section]) -> Discriminator:
+def one_of(**kinds: type[Section]) -> Discriminator:
     """Choose the class by the one key that is there, so that errors speak of that class alone."""
 
     def choose(value: object) -> str | None:
@@ -101,7 +101,7 @@ Hubs = Annotated[
         Annotated[
             Annotated[HuggingFaceOrigin, Tag("HuggingFaceOrigin")]
             | Annotated[ModelScopeOrigin, Tag("ModelScopeOrigin")],
-            _one_of(huggingface=HuggingFaceOrigin, modelscope=ModelScopeOrigin),
+            one_of(huggingface=HuggingFaceOrigin, modelscope=ModelScopeOrigin),
         ],
         ...,
     ],
@@ -269,7 +269,7 @@ class UrlDataset(Dataset, UrlFile):
 
 Image = Annotated[
     Annotated[DockerfileImage, Tag("DockerfileImage")] | Annotated[RegistryImage, Tag("RegistryImage")],
-    _one_of(dockerfile=DockerfileImage, registry=RegistryImage),
+    one_of(dockerfile=DockerfileImage, registry=RegistryImage),
 ]
 Model = Annotated[
     Annotated[HuggingFaceModel, Tag("HuggingFaceModel")]
@@ -277,7 +277,7 @@ Model = Annotated[
     | Annotated[ManyHubsModel, Tag("ManyHubsModel")]
     | Annotated[LocalModel, Tag("LocalModel")]
     | Annotated[UrlModel, Tag("UrlModel")],
-    _one_of(
+    one_of(
         **{"huggingface": HuggingFaceModel, "modelscope": ModelScopeModel, "from": ManyHubsModel},
         path=LocalModel,
         files=UrlModel,
@@ -285,5 +285,5 @@ Model = Annotated[
 ]
 AnyDataset = Annotated[
     Annotated[LocalDataset, Tag("LocalDataset")] | Annotated[UrlDataset, Tag("UrlDataset")],
-    _one_of(path=LocalDataset, url=UrlDataset),
+    one_of(path=LocalDataset, url=UrlDataset),
 ]

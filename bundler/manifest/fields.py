@@ -25,7 +25,7 @@ from bundler.core.errors import BundlerError
 from bundler.core.reference import Reference
 from bundler.core.size import parse_size
 from bundler.manifest.gpus import Capability
-from bundler.manifest.lock import UnsafePath, checked_path
+from bundler.manifest.lock import UnsafePath, checked_absolute, checked_path
 from bundler.manifest.version import Version
 
 NAME = r"[a-z0-9]+(?:[-_.][a-z0-9]+)*"
@@ -178,6 +178,13 @@ def _file_path(value: str) -> str:
         raise ValueError("a file's path in the model, like 'config.json'") from None
 
 
+def _node_path(value: str) -> str:
+    try:
+        return checked_absolute(value)
+    except UnsafePath:
+        raise ValueError("a file's whole path on the node, like /etc/bundle/api-key") from None
+
+
 def _not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
     if not value:
         raise ValueError("at least one in the list")
@@ -200,6 +207,7 @@ RepositoryField = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+(/[A-Za-z0-9_.-
 OwnedRepositoryField = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+$")]
 UrlField = Annotated[str, AfterValidator(_url), _text_schema(format="URL")]
 Sha256Field = Annotated[str, AfterValidator(_sha256), _text_schema(format="SHA-256")]
+NodePath = Annotated[str, AfterValidator(_node_path), _text_schema(format="path on the node")]
 FilePath = Annotated[str, AfterValidator(_file_path)]
 PathField = Annotated[ManifestPath, PlainValidator(_path), _text_schema(format="path")]
 VersionField = Annotated[Version, PlainValidator(_version), _text_schema(format="version")]

@@ -41,6 +41,14 @@ def checked_path(path: str) -> str:
     return path
 
 
+def checked_absolute(path: str) -> str:
+    """An absolute path in POSIX form, otherwise as plain as `checked_path` wants it. Raises UnsafePath."""
+    if not path.startswith("/"):
+        raise UnsafePath(path)
+    checked_path(path[1:])
+    return path
+
+
 def _checked_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UnsafePath(name)
@@ -160,7 +168,10 @@ class Mount:
 class Workload:
     """A job (runs to its end, leaves `results/NAME`) or a service (stays up, answers on `port`).
 
-    `files` are written to `/bundle/config`; a job writes to `/bundle/output`. `gpus` is how many it sees.
+    `files` are written to `/bundle/config`; a job writes to `/bundle/output`. `gpus` is how many it sees. `state` are
+    directories that a service writes, kept in the release under `state/NAME`; their sources are relative to that.
+    `inner` is the port inside its container where that is another than `port`; `runtime` is what its image has to run
+    the proxy with (`node`; left out, Python). `api_key` is the path of a file on the node.
     """
 
     name: str
@@ -175,9 +186,18 @@ class Workload:
     port: int = 0
     bind: str = "127.0.0.1"
     health: str = ""
+    # Left out of the lock where empty, so that what was trained under an older lock counts as made from the same.
+    state: tuple[Mount, ...] = ()
+    inner: int | None = None
+    runtime: str = ""
+    api_key: str = ""
 
     def __post_init__(self) -> None:
         _checked_name(self.name)
+        if self.api_key:
+            checked_absolute(self.api_key)
+        if self.runtime not in ("", "node"):
+            raise MalformedJson("the lock", f"{self.name} has the runtime {self.runtime!r:.40}, which is not known")
         for path in self.files:
             checked_path(path)
 

@@ -1,4 +1,4 @@
-"""Reasoning parsers of vLLM, which split thinking from answer: what they are called depends on the version."""
+"""Reasoning parsers of vLLM and SGLang, which split thinking from answer: their names depend on the version."""
 
 from __future__ import annotations
 
@@ -32,3 +32,20 @@ def parser_for(wanted: str, version: Version) -> str | None:
         return wanted
     other = _SAME_FORMAT.get(wanted)
     return other if other in known else None
+
+
+_SGLANG_UNKNOWN_AFTER = Version("0.4.7")
+_SGLANG = ("deepseek-r1", "qwen3")
+"""SGLang 0.4.6.post5, srt/reasoning_parser.py, DetectorMap; written with a hyphen, where vLLM has an underscore."""
+
+
+def sglang_parsers(version: Version) -> tuple[str, ...] | None:
+    """SGLang's parsers; None for versions where we don't list them."""
+    return _SGLANG if version < _SGLANG_UNKNOWN_AFTER else None
+
+
+def sglang_parser(wanted: str, version: Version) -> str | None:
+    """SGLang's name of this parser, also where it is written as vLLM writes it; None where it has none."""
+    known = sglang_parsers(version)
+    name = {"deepseek_r1": "deepseek-r1"}.get(wanted, wanted)
+    return name if known is None or name in known else None

@@ -20,7 +20,7 @@ _REQUIRED: Mapping[str, Any] = {
     "datasets": ["stand-in"],
     "template": "stand-in",
     "llamafactory": "0",
-    "vllm": "0",
+    **dict.fromkeys(("vllm", "sglang", "llamafactory_api", "llamaboard", "easy_dataset", "swanlab"), "0"),
     "base": "stand-in",
     "text": "stand-in",
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from typing import TypeVar
 
 from pydantic import Field
 
 from bundler.core.reference import BundleName
+from bundler.manifest.apps import AnyService
 from bundler.manifest.artifacts import AnyDataset, Image, Model
 from bundler.manifest.fields import (
     BundleNameText,
@@ -19,8 +21,11 @@ from bundler.manifest.fields import (
     Section,
     SizeField,
 )
-from bundler.manifest.serving import AskField, VllmService
+from bundler.manifest.names import TRAINED
+from bundler.manifest.serving import AdaptedService, AnyModelService, AskField, ModelService, Service
 from bundler.manifest.training import Train
+
+S = TypeVar("S", bound=Service)
 
 
 class Target(Section):
@@ -52,8 +57,8 @@ class Manifest(Section):
     models: dict[Name, Model] = Field(default={}, description="Models, by name.")
     datasets: dict[Name, AnyDataset] = Field(default={}, description="Datasets, by name.")
     train: Train | None = Field(default=None, description="The training job.")
-    serve: VllmService | None = Field(default=None, description="The service that answers `ask`.")
-    services: dict[Name, VllmService] = Field(default={}, description="Further services, by name.")
+    serve: AnyModelService | None = Field(default=None, description="The service that answers `ask`.")
+    services: dict[Name, AnyService] = Field(default={}, description="Further services, by name.")
     ask: AskField | None = Field(
         default=None,
         description="A question for `serve` once everything is up: text, or a mapping of `text` and `max_tokens`.",
@@ -64,12 +69,28 @@ class Manifest(Section):
         """The bundle's name and version."""
         return BundleName(self.name, self.version)
 
-    def all_services(self) -> Iterator[tuple[tuple[str, ...], VllmService]]:
+    def all_services(self) -> Iterator[tuple[tuple[str, ...], Service]]:
         """Each service, and the keys under which it stands; `serve` first."""
         if self.serve:
             yield ("serve",), self.serve
         for name, service in self.services.items():
             yield ("services", name), service
+
+    def services_of(self, kind: type[S]) -> Iterator[tuple[tuple[str, ...], S]]:
+        """The services of one class, and the keys under which they stand."""
+        for path, service in self.all_services():
+            if isinstance(service, kind):
+                yield path, service
+
+    @property
+    def serves_adapter(self) -> bool:
+        """Whether a service takes the training job's adapter without a merge."""
+        return any(service.adapter for _, service in self.services_of(AdaptedService))
+
+    @property
+    def needs_merge(self) -> bool:
+        """Whether an adapter is merged: unless every service that there is for it takes it as it is."""
+        return not self.serves_adapter or any(service.model == TRAINED for _, service in self.services_of(ModelService))
 
 
 def schema_json() -> str:

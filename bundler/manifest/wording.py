@@ -96,7 +96,8 @@ def _follow(location: tuple[int | str, ...], schema: Mapping[str, Any]) -> tuple
     for part in location:
         if part == "[key]":
             continue
-        arms = [arm for arm in place.get("oneOf", []) if arm.get("$ref") == f"#/$defs/{part}"]
+        choices = [one for arm in (place, *place.get("anyOf", [])) for one in arm.get("oneOf", [])]
+        arms = [arm for arm in choices if arm.get("$ref") == f"#/$defs/{part}"]
         if arms:
             place = _resolved(arms[0], schema)
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from bundler.core.errors import NetworkFailed
 from bundler.core.strict_json import MalformedJson, parse_object
@@ -41,7 +42,8 @@ def ask(question: Question, workload: Workload, *, timeout: float = 600) -> Answ
     }
     connection = http.client.HTTPConnection(reachable(workload), workload.port, timeout=timeout)
     try:
-        connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+        headers = {"Content-Type": "application/json", **_authorization(workload)}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
         response = connection.getresponse()
         raw = response.read()
     except (OSError, http.client.HTTPException) as error:
@@ -57,3 +59,13 @@ def ask(question: Question, workload: Workload, *, timeout: float = 600) -> Answ
     if not isinstance(text, str):
         raise NoAnswer(workload, f"it was still thinking after {question.max_tokens} tokens: raise ask.max_tokens")
     return Answer(question.text, text)
+
+
+def _authorization(workload: Workload) -> dict[str, str]:
+    """The service's key, from the file on this node that it reads it from too."""
+    if not workload.api_key:
+        return {}
+    try:
+        return {"Authorization": f"Bearer {Path(workload.api_key).read_text(encoding='utf-8').strip()}"}
+    except (OSError, UnicodeDecodeError) as error:
+        raise NoAnswer(workload, f"its key can't be read from {workload.api_key}: {error}") from error

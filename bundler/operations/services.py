@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import http.client
+import os
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from bundler.core.digest import Digest
+from bundler.core.durable import explained
+from bundler.core.errors import UsageInvalid
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_duration
 from bundler.engine.docker import ContainerState, DockerEngine
@@ -16,7 +21,7 @@ from bundler.manifest.lock import Workload
 from bundler.operations.jobs import LAST_LINES, WorkloadFailed
 from bundler.operations.release import Release
 from bundler.workloads import labels
-from bundler.workloads.container import container
+from bundler.workloads.container import Placement, container
 from bundler.workloads.proxy import proxy
 
 
@@ -38,6 +43,49 @@ class NotReady(EngineFailed):
             because=f"{url(workload)}{workload.health} gives no 200; its container still runs",
             hint=f"{release.command('logs', workload.name)}   # then {release.command('up')} --timeout SECONDS",
         )
+
+
+class KeyUnreadable(UsageInvalid):
+    """The file with a service's API key is not there, or not for the user that the service runs as."""
+
+    def __init__(self, workload: Workload, problem: str, user: str) -> None:
+        super().__init__(
+            f"the API key of the service {workload.name} can't be read from {workload.api_key}",
+            because=f"{problem}; the manifest names this file, and the service runs as the user {user}",
+            hint=f"chown {user} {workload.api_key} && chmod 400 {workload.api_key}   # one line: the key",
+        )
+
+
+def require_keys(workloads: Iterable[Workload], place: Placement) -> None:
+    """Every file with an API key is there, and readable by who needs it. Raises KeyUnreadable."""
+    for workload in workloads:
+        if workload.api_key:
+            _key(workload, place.user)
+
+
+def _key(workload: Workload, user: str) -> None:
+    uid, gid = map(int, user.split(":"))
+    try:
+        found = Path(workload.api_key).stat()
+    except OSError as error:
+        raise KeyUnreadable(workload, error.strerror or "it is not there", user) from error
+    wanted = stat.S_IRUSR if found.st_uid == uid else stat.S_IRGRP if found.st_gid == gid else stat.S_IROTH
+    if not stat.S_ISREG(found.st_mode) or not found.st_size:
+        raise KeyUnreadable(workload, "it is not a file with something in it", user)
+    if not found.st_mode & wanted:
+        raise KeyUnreadable(workload, f"it has the mode {stat.S_IMODE(found.st_mode):03o} and is user {found.st_uid}'s",
+                            user)  # fmt: skip
+
+
+def make_state(workload: Workload, place: Placement) -> None:
+    """The directories that a service writes, made once, and its own. They outlive it and every later version."""
+    uid, gid = map(int, place.user.split(":"))
+    for mount in workload.state:
+        path = Path(place.state(workload.name, mount))
+        with explained(path):
+            path.mkdir(parents=True, exist_ok=True)
+            if (found := path.stat()) and (found.st_uid, found.st_gid) != (uid, gid):
+                os.chown(path, uid, gid)
 
 
 def reachable(workload: Workload) -> str:
@@ -71,11 +119,13 @@ def bring_up(
     events: Events,
     timeout: float,
 ) -> tuple[ServiceResult, ...]:
-    """Start the services that are not up, then wait until all answer. Raises WorkloadFailed, NotReady.
+    """Start the services that are not up, then wait until all answer. Raises WorkloadFailed, NotReady,
+    KeyUnreadable.
 
     `timeout` is seconds for each; a service that ends while it is waited for fails at once.
     """
     place = release.placement
+    require_keys(workloads, place)
     started: set[str] = set()
     for workload in workloads:
         if _is_up(workload, made_from[workload.name], release, engine):
@@ -84,6 +134,7 @@ def bring_up(
         engine.ensure_network(place.inner, {labels.BUNDLE: place.bundle}, internal=True)
         engine.ensure_network(place.edge, {labels.BUNDLE: place.bundle}, internal=False)
         image = images[workload.image]
+        make_state(workload, place)
         for spec in (
             container(workload, image, made_from[workload.name], place),
             proxy(workload, image, made_from[workload.name], place),

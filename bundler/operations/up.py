@@ -15,7 +15,7 @@ from bundler.node.facts import read_facts
 from bundler.operations.ask import Answer, ask
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints, service
-from bundler.operations.services import ServiceResult, bring_up
+from bundler.operations.services import ServiceResult, bring_up, require_keys
 from bundler.operations.verify import verify
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -56,6 +56,7 @@ def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> 
         engine = DockerEngine.connect()
         made_from = fingerprints(lock)
         findings = check(store, lock, release, engine, events)
+        require_keys(lock.workloads, release.placement)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
             images = load(store, bundle.name, lock.images, engine, events)

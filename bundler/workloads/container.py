@@ -9,8 +9,9 @@ from pathlib import PurePosixPath
 from bundler.core.digest import Digest
 from bundler.core.records import to_json
 from bundler.core.strict_json import canonical
-from bundler.manifest.lock import Workload
+from bundler.manifest.lock import Mount, Workload
 from bundler.workloads import labels
+from bundler.workloads.api_key import KEY_FILE
 
 CONFIG = "/bundle/config"
 OUTPUT = "/bundle/output"
@@ -57,6 +58,11 @@ class ContainerSpec:
     gpus: int = 0
     shm: int = 64 << 20
 
+    @property
+    def hostname(self) -> str:
+        """Never a service's name, which a proxy must find on the network and not in itself; short (hostname(7): 64)."""
+        return f"{self.labels[labels.ROLE]}--bundle"
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -77,6 +83,10 @@ class Placement:
     def edge(self) -> str:
         """The network on which proxies publish ports."""
         return self.named("edge")
+
+    def state(self, workload: str, mount: Mount) -> PurePosixPath:
+        """A directory that a service writes, on the node."""
+        return self.directory / "state" / workload / mount.source
 
     def named(self, *parts: str) -> str:
         """The name of one of its containers or networks. No name has two dashes in it, so no two can be the same."""
@@ -102,6 +112,10 @@ def container(workload: Workload, image: str, fingerprint: Digest, at: Placement
     binds = [Bind(str(at.directory / mount.source), mount.target) for mount in workload.mounts]
     if workload.files:
         binds.append(Bind(str(at.directory / "config" / workload.name), CONFIG))
+    if workload.api_key:
+        binds.append(Bind(workload.api_key, KEY_FILE))
+    for mount in workload.state:
+        binds.append(Bind(str(at.state(workload.name, mount)), mount.target, read_only=False))
     if not workload.is_service:
         binds.append(Bind(str(at.directory / "results" / workload.name), OUTPUT, read_only=False))
     return ContainerSpec(

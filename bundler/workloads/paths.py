@@ -7,6 +7,8 @@ from collections.abc import Mapping
 MODEL = "/bundle/model"
 ADAPTER = "/bundle/adapter"
 DATA = "/bundle/data"
+MODELS = "/bundle/models"
+STATE = "/bundle/state"
 
 OFFLINE: Mapping[str, str] = {
     "HOME": "/tmp",

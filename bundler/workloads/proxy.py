@@ -1,8 +1,8 @@
 """The proxy in front of a service: the service itself sits on a network with no route out, and stays reachable.
 
 An engine ignores published ports on internal networks (Docker 20.10 to 28), and a bridge that publishes ports
-also lets packets out. So a container of our own stands on both: a few lines of Python from the service's image
-that pass bytes between the published port and the service.
+also lets packets out. So a container of our own stands on both: a few lines of Python in the service's image
+(or of JavaScript, where it is on Node.js) that pass bytes between the published port and the service.
 """
 
 from __future__ import annotations
@@ -36,20 +36,36 @@ async def serve(reader, writer):
         writer.close()
 
 async def main():
-    server = await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[2]))
+    server = await asyncio.start_server(serve, "0.0.0.0", int(sys.argv[-1]))
     async with server:
         await server.serve_forever()
 
 asyncio.run(main())
 """
 
+NODE_SOURCE = """\
+const net = require('net')
+const [, host, inner, port = inner] = process.argv
+const server = net.createServer({ allowHalfOpen: true }, (client) => {
+  const service = net.connect({ host, port: Number(inner), allowHalfOpen: true })
+  for (const [one, other] of [[client, service], [service, client]]) {
+    one.pipe(other)
+    one.on('error', () => other.destroy())
+    one.on('close', (failed) => { if (failed) other.destroy() })
+  }
+})
+server.listen(Number(port), '0.0.0.0')
+"""
+
 
 def proxy(workload: Workload, image: str, fingerprint: Digest, at: Placement) -> ContainerSpec:
     """The container that publishes a service's port on the node, at the address that the manifest names."""
+    program = ("node", "-e", NODE_SOURCE) if workload.runtime == "node" else ("python3", "-c", SOURCE)
+    ports = (str(workload.inner), str(workload.port)) if workload.inner else (str(workload.port),)
     return ContainerSpec(
         name=at.named(workload.name, "proxy"),
         image=image,
-        command=("python3", "-c", SOURCE, workload.name, str(workload.port)),
+        command=(*program, workload.name, *ports),
         network=at.inner,
         edge=at.edge,
         published=Published(workload.bind, workload.port),

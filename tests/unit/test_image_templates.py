@@ -89,7 +89,7 @@ def test_the_dockerfiles_of_a_shipped_manifest_render_with_the_arguments_that_it
             assert instructions(recipe.render(BASE))[0] == f"FROM {BASE}"
 
 
-def test_a_manifest_may_carry_sglang_and_easy_dataset_without_running_them() -> None:
+def test_a_manifest_serves_with_sglang_and_starts_easy_dataset_beside_it() -> None:
     manifest = load(MANIFESTS / "sglang-easy-dataset.yaml")
     assert set(manifest.images) == {"sglang", "easy-dataset"}
-    assert not list(manifest.all_services())
+    assert [path[-1] for path, _ in manifest.all_services()] == ["serve", "easy-dataset"]

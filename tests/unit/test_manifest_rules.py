@@ -9,6 +9,22 @@ import pytest
 from manifest_cases import REMOVED, changed, findings, manifest, write
 
 SERVICE = {"image": "serve", "vllm": "0.8.5.post1", "model": "base", "name": "other", "port": 8001}
+ADAPTER = {"serve.model": "base", "serve.adapter": "train"}
+SGLANG = {
+    "image": "serve",
+    "sglang": "0.4.6.post5",
+    "model": "base",
+    "name": "other",
+    "mem_fraction_static": 0.1,
+}
+API = {
+    "image": "train",
+    "llamafactory_api": "0.9.3",
+    "model": "train",
+    "name": "other",
+    "template": "qwen3",
+    "port": 8001,
+}
 CPU: dict[str, Any] = {"target": REMOVED, "serve.tensor_parallel": 1}
 T10 = {"target.gpu": "T10"}
 BLACKWELL = {
@@ -69,6 +85,54 @@ BLACKWELL = {
         ({"train.extra": {"lora_rank": 4}}, "train.extra.lora_rank", "the key 'train.lora.rank' in its place"),
         ({"train.extra": {"overwrite_output_dir": True}}, "train.extra.overwrite_output_dir", "sets it itself"),
         ({"train.extra": {"swanlab_api_key": "x"}}, "train.extra.swanlab_api_key", "a secret"),
+        # adapters and services
+        ({**ADAPTER, "train.method": "full"}, "serve.adapter", "method lora"),
+        ({**ADAPTER, "models.other": {"huggingface": "a/b"}, "serve.model": "other"}, "serve.model", "expected 'base'"),
+        (
+            {
+                **ADAPTER,
+                "train.stage": "rm",
+                "datasets.pumps.ranking": True,
+                "datasets.pumps.columns": {"chosen": "a", "rejected": "b"},
+            },
+            "serve.adapter",
+            "train.stage is rm",
+        ),
+        ({**ADAPTER, "train.lora": {"rank": 600}}, "serve.adapter", "rank 512 at most"),
+        ({**ADAPTER, "train.extra": {"use_dora": True}}, "serve.adapter", "vLLM refuses DoRA"),
+        ({**ADAPTER, "train.extra": {"additional_target": "embed_tokens"}}, "serve.adapter", "modules_to_save"),
+        ({**ADAPTER, "serve.name": "base"}, "serve.name", "another name"),
+        ({**ADAPTER, "serve.extra": {"max-lora-rank": 8}}, "serve.extra.max-lora-rank", "sets it"),
+        ({"serve.api_key_file": "key"}, "serve.api_key_file", "whole path on the node"),
+        ({"services.other": {**SGLANG, "port": 8000}}, "services.other.port", "'serve' has it"),
+        ({"services.other": {**SGLANG, "tensor_parallel": 8}}, "services.other.tensor_parallel", "the target has 4"),
+        ({"services.other": {**SGLANG, "reasoning_parser": "granite"}}, "services.other.reasoning_parser", "qwen3"),
+        ({"services.other": {**SGLANG, "extra": {"api-key": "x"}}}, "services.other.extra.api-key", "a secret"),
+        ({"services.other": {**SGLANG, "extra": {"log-requests": False}}}, "services.other.extra.log-requests", "no"),
+        ({"services.other": {**SGLANG, "extra": {"tp-size": 2}}}, "services.other.extra.tp-size", "tensor_parallel"),
+        ({"services.other": {**SGLANG, "mem_fraction_static": 0.5}}, "services.other.mem_fraction_static", "1.40"),
+        ({**CPU, "services.other": SGLANG}, "services.other.sglang", "the target is the CPU"),
+        (
+            {"services.other": {"image": "serve", "easy_dataset": "1.6.0"}},
+            "services.other.easy_dataset",
+            "1.6.1 or newer",
+        ),
+        (
+            {
+                "train": REMOVED,
+                "serve.model": "base",
+                "services.other": {"image": "serve", "swanlab": "0.6.3"},
+            },
+            "services.other",
+            "a section 'train' too",
+        ),
+        ({"services.other": {**API, "template": "qwen"}}, "services.other.template", "expected 'qwen3'"),
+        (
+            {"services.other": {**API, "extra": {"template": "x"}}},
+            "services.other.extra.template",
+            "the key 'template'",
+        ),
+        ({"services.other": {"image": "serve"}}, "services.other", "'easy_dataset:' or 'swanlab:'"),
         # datasets
         ({"datasets.pumps.formatting": "openai"}, "datasets.pumps.formatting", "came with 0.9.4"),
         ({"datasets.pumps.ranking": True}, "datasets.pumps.ranking", "train.stage is sft"),

@@ -37,6 +37,8 @@ def _workload(workload: Workload) -> Iterator[str]:
     yield " ".join(workload.command)
     for mount in workload.mounts:
         yield f"mount {mount.source} at {mount.target}"
+    for mount in workload.state:
+        yield f"state {mount.source} at {mount.target}"
     for name, value in workload.environment.items():
         yield f"{name}={value}"
     yield f"gpus {workload.gpus}, shm {workload.shm >> 30} GiB"

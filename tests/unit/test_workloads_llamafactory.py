@@ -147,7 +147,12 @@ def test_a_directory_of_data_is_read_as_a_directory(tmp_path: Path) -> None:
 
 
 def test_extra_arguments_reach_llamafactory_and_win_over_what_has_no_key(tmp_path: Path) -> None:
-    extra = {"report_to": "tensorboard", "disable_shuffling": True, "loraplus_lr_ratio": None, "ray_init_kwargs": {"a": 1e-7}}
+    extra = {
+        "report_to": "tensorboard",
+        "disable_shuffling": True,
+        "loraplus_lr_ratio": None,
+        "ray_init_kwargs": {"a": 1e-7},
+    }
     assert arguments(tmp_path, {"train.extra": extra}).items() >= extra.items()
 
 

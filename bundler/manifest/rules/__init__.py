@@ -17,6 +17,8 @@ from bundler.manifest.rules import (
     images,
     names,
     packages,
+    server_flags,
+    services,
     serving,
     stages,
     target,
@@ -38,6 +40,8 @@ RULES = (
     *packages.RULES,
     *datasets.RULES,
     *serving.RULES,
+    *server_flags.RULES,
+    *services.RULES,
 )
 
 

@@ -109,6 +109,30 @@ FLAGS = {
 }
 """vLLM's flags that are not for `extra`, and the service's key to use in their place."""
 
+SGLANG_FLAGS = {
+    "model_path": "model",
+    "served_model_name": "name",
+    "host": "bind",
+    "port": "port",
+    "tp_size": "tensor_parallel",
+    "tensor_parallel_size": "tensor_parallel",
+    "dtype": "dtype",
+    "context_length": "context_length",
+    "max_running_requests": "max_running_requests",
+    "mem_fraction_static": "mem_fraction_static",
+    "reasoning_parser": "reasoning_parser",
+}
+"""SGLang's (0.4.6.post5, srt/server_args.py)."""
+
+INFERENCE = {
+    "model_name_or_path": "model",
+    "adapter_name_or_path": "adapter",
+    "template": "template",
+    "trust_remote_code": "",
+    "infer_backend": "",
+}
+"""LLaMA-Factory's arguments of its API."""
+
 
 def repeated(path: KeyPath, names: Iterable[str], ours: Mapping[str, str]) -> Iterator[Problem]:
     """Arguments that the manifest has a key for (the value in `ours`), or that are not a manifest's to set (empty)."""

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from bundler.manifest.findings import KeyPath, Problem, dotted, shown
 from bundler.manifest.names import MERGE, SERVE, TRAIN, TRAINED
 from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import ModelService
 
 
 def known(manifest: Manifest) -> Iterator[Problem]:
@@ -21,6 +22,7 @@ def known(manifest: Manifest) -> Iterator[Problem]:
                 yield from _unknown(("train", key, at), dataset, "datasets", manifest.datasets)
     for path, service in manifest.all_services():
         yield from _unknown((*path, "image"), service.image, "images", manifest.images)
+    for path, service in manifest.services_of(ModelService):
         if service.model != TRAINED:
             offered = [*manifest.models, TRAINED] if train else [*manifest.models]
             yield from _unknown((*path, "model"), service.model, "models", offered)

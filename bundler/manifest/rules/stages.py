@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from bundler.manifest.findings import Problem, shown
 from bundler.manifest.names import TRAINED
 from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import ModelService
 from bundler.manifest.version import Version
 
 _PREFERENCES = {
@@ -104,7 +105,7 @@ def reward_model(manifest: Manifest) -> Iterator[Problem]:
     if not train or train.stage != "rm":
         return
     because, concerns = "train.stage is rm, whose value head scores answers and gives none", (("train", "stage"),)
-    for path, service in manifest.all_services():
+    for path, service in manifest.services_of(ModelService):
         if service.model == TRAINED:
             yield Problem((*path, "model"), f"'{TRAINED}'", "a name in 'models'", because, concerns=concerns)
     for name in ("save_steps", "save_total_limit"):

@@ -1,4 +1,7 @@
-"""What a version of LLaMA-Factory takes as arguments, as data: made by scripts/trainer_arguments.py from its source."""
+"""What versions of LLaMA-Factory and vLLM take as arguments, as data: made from their source.
+
+scripts/trainer_arguments.py and scripts/server_flags.py make the tables.
+"""
 
 from __future__ import annotations
 
@@ -69,3 +72,10 @@ def trainer_arguments(version: str) -> Mapping[str, Argument]:
         return {}
     arguments = json.loads(table.read_text())["arguments"]
     return {name: Argument(frozenset(a["kinds"]), tuple(a.get("choices", ()))) for name, a in arguments.items()}
+
+
+@cache
+def server_flags(version: str) -> frozenset[str]:
+    """The flags of `vllm serve`, without `--`; empty where there is no table of the version."""
+    table = TABLES / f"vllm-{version}.json"
+    return frozenset(json.loads(table.read_text())["flags"]) if table.is_file() else frozenset()

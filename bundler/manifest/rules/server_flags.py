@@ -1,0 +1,27 @@
+"""`extra` of a vLLM service: flags that the pinned version has, by a table made from its source."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+
+from bundler.manifest.findings import Problem, shown
+from bundler.manifest.rules.arguments import FLAGS
+from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import VllmService
+from bundler.manifest.tables import server_flags
+
+
+def known(manifest: Manifest) -> Iterator[Problem]:
+    """Each flag under `extra` is one of the version's: argparse refuses others, and ends (vLLM 0.8.5, utils.py)."""
+    for path, service in manifest.services_of(VllmService):
+        flags = server_flags(str(service.vllm))
+        for name in service.extra if flags else ():
+            flag = name.lstrip("-").replace("_", "-")
+            if flag not in flags and flag.removeprefix("no-") not in flags and flag.replace("-", "_") not in FLAGS:
+                near = next(iter(difflib.get_close_matches(flag, sorted(flags), n=1)), "")
+                expected, because = f"a flag of vLLM {service.vllm}", "the server would refuse to start"
+                yield Problem((*path, "extra", name), shown(name), expected, because, near, at_key=True)
+
+
+RULES = (known,)

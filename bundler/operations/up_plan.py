@@ -1,0 +1,40 @@
+"""`up --dry-run`: what `up` would run, said without an engine and without changing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundler.engine.compose import compose
+from bundler.manifest.lock import Lock, Question
+from bundler.operations.release import Release, fingerprints
+from bundler.store.contents import read_lock
+from bundler.store.layout import BundleEntry, Store
+from bundler.workloads.planned import Planned, plan
+
+
+@dataclass(frozen=True, slots=True)
+class UpPlan:
+    """The graph of a bundle: its containers in their order, then the question. `done`: jobs that ended well before."""
+
+    release: Release
+    lock: Lock
+    planned: tuple[Planned, ...]
+    done: tuple[str, ...]
+    question: Question | None
+
+    @property
+    def compose(self) -> str:
+        """The same as a Compose file."""
+        return compose(self.planned, self.release.placement)
+
+
+def up_plan(store: Store, bundle: BundleEntry) -> UpPlan:
+    """What `up` would run. Raises MalformedJson for a lock that can't be read."""
+    release = Release.of(store, bundle)
+    lock = read_lock(store, bundle)
+    made_from = fingerprints(lock)
+    images = {image.name: f"{bundle.name.name}/{image.name}:{bundle.name.version}" for image in lock.images}
+    planned = plan(lock.workloads, images, made_from, release.placement)
+    jobs = (one.workload.name for one in planned if not one.workload.is_service)
+    done = tuple(job for job in jobs if release.finished(job, made_from[job]))
+    return UpPlan(release, lock, planned, done, lock.question)

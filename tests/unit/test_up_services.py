@@ -1,0 +1,103 @@
+"""What `up` does on the node for a service before it starts: its key, its directories; and what a dry run shows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+import pytest
+import yaml
+
+from bundler.cli.up_plan import as_json, as_text
+from bundler.core.digest import Digest
+from bundler.core.reference import BundleName
+from bundler.manifest.lock import Hardware, Mount, Question, Workload
+from bundler.operations.release import Release
+from bundler.operations.services import KeyUnreadable, make_state, require_keys
+from bundler.operations.up_plan import UpPlan
+from bundler.workloads.container import Bind, Placement, container
+from bundler.workloads.planned import plan
+from bundler.workloads.proxy import NODE_SOURCE, SOURCE, proxy
+from tests.bundles import make_lock
+
+US = f"{os.geteuid()}:{os.getegid()}"
+MADE_FROM = Digest.of(b"all")
+
+
+def place(directory: Path, user: str = US) -> Placement:
+    return Placement("demo", Digest.of(b"root"), "bundle-demo", PurePosixPath(directory), user)
+
+
+def service(**members: object) -> Workload:
+    return Workload("notes", "easy-dataset", "notes", ("pnpm", "start"), port=1717, **members)  # type: ignore[arg-type]
+
+
+def test_a_key_that_is_not_there_or_empty_is_told_before_anything_is_trained(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    with pytest.raises(KeyUnreadable, match="can't be read from"):
+        require_keys([service(api_key=str(key))], place(tmp_path))
+    key.touch()
+    with pytest.raises(KeyUnreadable) as refused:
+        require_keys([service(api_key=str(key))], place(tmp_path))
+    assert "not a file with something in it" in (refused.value.because or "")
+    key.write_text("x")
+    require_keys([service(api_key=str(key)), service()], place(tmp_path))
+
+
+def test_a_key_that_the_containers_user_may_not_read_is_told_with_the_command_that_mends_it(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("x")
+    key.chmod(0o600)
+    with pytest.raises(KeyUnreadable) as refused:
+        require_keys([service(api_key=str(key))], place(tmp_path, "4711:4712"))
+    assert refused.value.hint == f"chown 4711:4712 {key} && chmod 400 {key}   # one line: the key"
+    key.chmod(0o604)
+    require_keys([service(api_key=str(key))], place(tmp_path, "4711:4712"))
+
+
+def test_what_a_service_writes_lies_in_the_release_and_nothing_else_can_be_written(tmp_path: Path) -> None:
+    workload = service(state=(Mount("prisma", "/app/prisma"),), api_key="/etc/key")
+    make_state(workload, place(tmp_path))
+    assert (tmp_path / "state/notes/prisma").is_dir()
+    (tmp_path / "state/notes/prisma/db.sqlite").touch()
+    make_state(workload, place(tmp_path))
+    assert (tmp_path / "state/notes/prisma/db.sqlite").is_file()
+    assert container(workload, "image", MADE_FROM, place(tmp_path)).binds == (
+        Bind("/etc/key", "/bundle/secret/api-key"),
+        Bind(f"{tmp_path}/state/notes/prisma", "/app/prisma", read_only=False),
+    )
+
+
+def test_the_proxy_of_an_image_without_python_is_written_in_what_it_has_and_leads_to_the_inner_port() -> None:
+    at = place(Path("/releases/demo"))
+    assert proxy(service(), "image", MADE_FROM, at).command == ("python3", "-c", SOURCE, "notes", "1717")
+    moved = Workload("notes", "easy-dataset", "notes", ("pnpm",), port=9000, inner=1717, runtime="node")
+    spec = proxy(moved, "image", MADE_FROM, at)
+    assert spec.command == ("node", "-e", NODE_SOURCE, "notes", "1717", "9000")
+    assert spec.published
+    assert spec.published.port == 9000
+
+
+def test_a_dry_run_shows_the_graph_and_each_container_with_what_it_reads_writes_and_publishes(tmp_path: Path) -> None:
+    train = Workload("train", "train", "train", ("llamafactory-cli", "train", "/x y"), gpus=4, shm=1 << 30)
+    serve = Workload("serve", "vllm", "serve", ("vllm",), (Mount("results/train", "/bundle/model"),), port=8000)
+    lock = replace(make_lock(), hardware=Hardware(4, "L20", 48_000_000_000, "8.9", "535"))
+    release = Release(tmp_path / "releases" / "demo", BundleName("demo", "1"), Digest.of(b"root"))
+    images, made_from = {"train": "demo/train:1", "serve": "demo/serve:1"}, dict.fromkeys(("train", "serve"), MADE_FROM)
+    planned = plan((serve, train), images, made_from, release.placement)
+    told = UpPlan(release, lock, planned, ("train",), Question("serve", "tuned", "Why?"))
+    lines = as_text(told).splitlines()
+    assert lines[0] == "demo:1: check -> train -> serve -> ask"
+    assert "train: train  (done before: left alone)" in lines
+    assert "serve: vllm, after train" in lines
+    assert "    command  llamafactory-cli train '/x y'" in lines
+    assert f"    writes   {tmp_path}/releases/demo/results/train at /bundle/output" in lines
+    assert f"    reads    {tmp_path}/releases/demo/results/train at /bundle/model" in lines
+    assert "    gpus     4, memlock unlimited" in lines
+    assert lines.count("    port     127.0.0.1:8000") == 1
+    document = as_json(told)
+    assert [(one["name"], one["needs"], one["done"]) for one in document["workloads"]] == [
+        ("train", [], True), ("serve", ["train"], False)
+    ]  # fmt: skip
+    assert set(yaml.safe_load(told.compose)["services"]) == {"train", "serve", "serve--proxy"}
