@@ -84,22 +84,22 @@ straighten() {
 # Finds what is there of a blob, or begins it, for several connections. The push that names FIRST has begun it.
 gather() {
     first=
-    file=partial/split-$1.${2-}
-    if [ -n "${2-}" ] && [ -f "$file" ]; then
+    split=partial/split-$1.${2-}
+    if [ -n "${2-}" ] && [ -f "$split" ]; then
         first=$2
     else
-        for file in "partial/split-$1".*; do
-            [ -f "$file" ] && { [ "${file#*.}" = "$me" ] || abandoned "$file"; } && join "$file" || continue
-            if [ -z "$first" ]; then first=${file#*.}; else rm -f -- "$file" "$notes".*; fi
+        for split in "partial/split-$1".*; do
+            [ -f "$split" ] && { [ "${split#*.}" = "$me" ] || abandoned "$split"; } && join "$split" || continue
+            if [ -z "$first" ]; then first=${split#*.}; else rm -f -- "$split" "$notes".*; fi
         done
     fi
-    file=partial/split-$1.${first:=$me}
+    split=partial/split-$1.${first:=$me}
     notes=partial/ranges-$1-$first
-    said=$({ true >>"$file" && true >>"$notes.$me"; } 2>&1) || { trouble $? "$1" "$said"; return 1; }
+    said=$({ true >>"$split" && true >>"$notes.$me"; } 2>&1) || { trouble $? "$1" "$said"; return 1; }
     if [ "$first" != "${2-}" ]; then # what others of this push are writing stays
-        unbroken "$file"
+        unbroken "$split"
         adopt "$1" >/dev/null
-        if [ "$longest" -gt "$prefix" ] && mv -f -- "partial/$1.$me" "$file"; then
+        if [ "$longest" -gt "$prefix" ] && mv -f -- "partial/$1.$me" "$split"; then
             rm -f -- "$notes".*
             echo "0 $longest" >"$notes.$me"
         fi
@@ -108,7 +108,7 @@ gather() {
     for writer in "$notes".*; do
         while read -r at count; do say "had $at $count"; done <"$writer"
     done
-    say "gathered $1 $first $(($(wc -c <"$file")))"
+    say "gathered $1 $first $(($(wc -c <"$split")))"
 }
 
 # Takes COUNT bytes from OFFSET on. What had come when stdin ended is noted, too.
