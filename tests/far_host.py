@@ -80,7 +80,7 @@ def partials(store: Path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in (store / "partial").iterdir()}
 
 
-def eventually(true: Callable[[], bool], what: str, seconds: float = 20) -> None:
+def eventually(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
     """Until a condition holds that another process brings about. Fails after so many seconds."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -17,7 +17,8 @@ from bundler.core.owner import Owner
 
 CHUNK = 1 << 20
 _PARTIAL = re.compile(
-    r"(?:[0-9a-f]{64}|ingest-[0-9a-f]{16}|agent|index|new|probe)\.(\w{0,8}-[\w-]{0,8}?-\d+-\d*)(?:\.\d+)?"
+    r"(?:(?:split-)?[0-9a-f]{64}|ranges-[0-9a-f]{64}-[\w-]+|ingest-[0-9a-f]{16}|agent|index|new|probe)"
+    r"\.(\w{0,8}-[\w-]{0,8}?-\d+-\d*)(?:\.\d+)?"
 )
 _KEY = re.compile(r"(\w{0,8})-([\w-]{0,8}?)-(\d+)-(\d*)")
 _writing: set[Path] = set()

@@ -40,4 +40,4 @@ def launcher(program: bytes) -> str:
 @cache
 def _text() -> bytes:
     room = files("bundler.transport")
-    return (room / "remote_look.sh").read_bytes() + (room / "remote.sh").read_bytes()
+    return b"".join((room / name).read_bytes() for name in ("remote_look.sh", "remote_split.sh", "remote.sh"))

@@ -13,6 +13,10 @@
 #   put HEX OFFSET COUNT       COUNT
 #   follow HEX OFFSET COUNT    COUNT
 #   seal                               ok HEX or bad HEX ACTUAL, of each that came since the last seal, in any order
+#   gather HEX [FIRST]                 had OFFSET COUNT, of what is there of a blob; gathered HEX FIRST LENGTH
+#   range HEX FIRST OFFSET COUNT COUNT got HEX OFFSET
+#   digest HEX FIRST                   lines behind it: how much more is there without a hole; `end`
+#   whole HEX FIRST SIZE               ok HEX or bad HEX ACTUAL
 #   check HEX...                       ok HEX or bad HEX ACTUAL, of each
 #   agent HEX                          agent
 #   index                              index DIGEST LENGTH, and so many bytes
@@ -141,6 +145,7 @@ list() {
     ls -n blobs/sha256
     resumable=
     for file in partial/* blobs/sha256/probe.*; do
+        case $file in partial/split-* | partial/ranges-*) continue ;; esac
         [ -f "$file" ] && abandoned "$file" || continue
         stem=${file##*/}
         stem=${stem%%.*}
@@ -151,6 +156,7 @@ list() {
         fi
     done
     [ -z "$resumable" ] || ls -n -- $resumable
+    list_split "$@"
     say end
 }
 
@@ -173,6 +179,31 @@ adopt() {
     say "at $1 $((longest))"
 }
 
+# Takes COUNT bytes, at most a segment, from stdin into FILE at OFFSET. Sets $came, how many came. Fails with an answer,
+# or without one where stdin ended.
+pour() {
+    came=0
+    guard=
+    [ "$3" -lt 1048576 ] || guard="timeout $patience"
+    said=$($guard dd bs=262144 iflag=fullblock,count_bytes count="$3" of="$1" oflag=seek_bytes seek="$2" \
+        conv="notrunc${4+,$4}" 2>&1)
+    status=$?
+    [ $status -ne 124 ] || return 1
+    [ $status -eq 0 ] || { trouble $status "${1##*/}" "$said"; return 1; }
+    case $said in
+    *' copied'*)
+        came=${said##*"records out$nl"}
+        came=${came%% *}
+        ;;
+    *) # busybox does not say; of whole blocks it does
+        came=${said##*"$nl"}
+        case ${came%%+*} in '' | *[!0-9]*) came=0 ;; *) came=$((${came%%+*} * 262144)) ;; esac
+        [ $(($(wc -c <"$1"))) -ne $(($2 + $3)) ] || came=$3
+        ;;
+    esac
+    [ "$came" = "$3" ]
+}
+
 # Takes COUNT bytes of FILE, from OFFSET on, from stdin: at their own positions, so that two writers of one blob write
 # the same. What lies behind OFFSET is cut off first (a dd without notrunc cuts at 0 where seek is less than a block).
 # Fails with an answer, or without one where stdin ended.
@@ -187,19 +218,8 @@ receive() {
     fi
     while [ "$at" -lt "$end" ]; do
         part=$((end - at))
-        guard=
-        [ "$part" -lt 1048576 ] || guard="timeout $patience"
         [ "$part" -le "$segment" ] || part=$segment
-        said=$($guard dd bs=262144 iflag=fullblock,count_bytes count="$part" of="$file" oflag=seek_bytes seek="$at" \
-            conv=notrunc 2>&1)
-        status=$?
-        [ $status -ne 124 ] || return 1
-        [ $status -eq 0 ] || { trouble $status "${file##*/}" "$said"; return 1; }
-        case $said in
-        *' copied'*) said=${said##*"records out$nl"} ;;
-        *) said=$(($(wc -c <"$file") - at)) ;; # busybox does not say
-        esac
-        [ "${said%% *}" = "$part" ] || return 1
+        pour "$file" "$at" "$part" || return 1
         at=$((at + part))
         echo "$part" >&3
     done
@@ -371,7 +391,7 @@ while read -r verb arguments; do
     fits) fits "$1" ;;
     disown) disowned="$disowned $*" ;;
     list) list "$@" ;;
-    open) for hex; do adopt "$hex"; done ;;
+    open) for hex; do straighten "$hex"; adopt "$hex"; done ;;
     put) receive "partial/$1.$me" "$2" "$3" 3>/dev/null && group="$group $1" || break ;;
     follow) receive_followed "$1" "$2" "$3" && group="$group $1" || break ;;
     seal)
@@ -379,6 +399,10 @@ while read -r verb arguments; do
         finished $group </dev/null &
         group=
         ;;
+    gather) gather "$@" || break ;;
+    range) receive_range "$@" || break ;;
+    digest) digest "$@" || break ;;
+    whole) whole "$@" || break ;;
     check) for hex; do check "$hex"; done ;;
     index) show_index ;;
     swap) receive "partial/index.$me" 0 "$2" 3>/dev/null && swap "$1" || break ;;

@@ -16,6 +16,7 @@ from bundler.core.strict_json import LIMIT
 from bundler.store.closure import Member
 from bundler.store.layout import Store, decode_index, encode_index, merged
 from bundler.transport.client import Client
+from bundler.transport.conductor import Conductor
 from bundler.transport.connector import Connector
 from bundler.transport.limit import Limit
 from bundler.transport.parallel import together
@@ -130,10 +131,13 @@ class ShellStore:
     def send(self, source: Store, members: Sequence[Member], events: Events) -> int:
         """See RemoteStore."""
         self._check_lengths(max((member.blob.size for member in members), default=0))
-        shipment = Shipment(members, self._begun, events)
+        cancelled = self._connector.cancelled
+        shipment = Shipment(members, self._begun, events, carriers=self._streams, cancelled=cancelled)
         streams = min(self._streams, shipment.lots())
         tasks = [Stream(shipment, source, self._connector).run for _ in range(streams)]
-        lost = together(tasks, streams, self._connector.cancelled)
+        if shipment.conducted:
+            tasks.append(Conductor(shipment, source, self._connector).run)
+        lost = together(tasks, len(tasks), cancelled)
         if lost and shipment.lots():
             raise lost
         return shipment.sent

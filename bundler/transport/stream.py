@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from bundler.core.digest import Digest
 from bundler.store.closure import Member
 from bundler.store.layout import Store
 from bundler.transport.attempts import Attempts
+from bundler.transport.blame import Blame
 from bundler.transport.connector import Connector
 from bundler.transport.refusals import ConnectionFailed
-from bundler.transport.remote_errors import DamagedInTransit, SourceDamaged
+from bundler.transport.remote_errors import SourceDamaged
 from bundler.transport.session import Session
 from bundler.transport.shipment import Shipment
+from bundler.transport.split import Range
 from bundler.transport.wire import SourceEnded, WireBroken
 
 LONG = 128 << 20
@@ -22,7 +23,6 @@ LONG = 128 << 20
 HUGE = 4 << 30
 """Bytes. Of such a blob the host may not have the beginning in memory any more when its end arrives."""
 
-_TRIES = 3  # of one blob that is right here and arrives wrong
 _TELL_BYTES = 1 << 20
 
 
@@ -36,20 +36,30 @@ class Stream:
         self._unconfirmed: dict[str, Member] = {}
         self._offsets: dict[str, int] = {}
         self._furthest: dict[str, int] = {}
-        self._tries: dict[str, int] = {}
+        self._ranges: dict[tuple[str, int], Range] = {}
+        self._blame = Blame(source, connector)
         self._attempts = Attempts(shipment, connector.cancelled)
 
     def run(self) -> None:
         """Send. Raises ConnectionFailed when it can't come through, RemoteNoSpace, RemoteRefused, SourceDamaged."""
-        while True:
-            try:
-                with self._connector.borrow() as session:
-                    self._drive(session)
-                return
-            except ConnectionFailed as error:
-                self._shipment.give_back(tuple(self._unconfirmed.values()))
-                self._unconfirmed.clear()
-                self._attempts.failed(error)
+        try:
+            while not self._tried():
+                pass
+        finally:
+            self._shipment.carrier_left()
+
+    def _tried(self) -> bool:
+        try:
+            with self._connector.borrow() as session:
+                self._drive(session)
+            return True
+        except ConnectionFailed as error:
+            self._shipment.give_back(tuple(self._unconfirmed.values()))
+            self._unconfirmed.clear()
+            self._shipment.give_back_ranges(tuple(self._ranges.values()))
+            self._ranges.clear()
+            self._attempts.failed(error)
+            return False
 
     def _drive(self, session: Session) -> None:
         try:
@@ -59,14 +69,16 @@ class Stream:
                 self._hear(session, answer)
             raise
         finally:
-            if self._unconfirmed:
+            if self._unconfirmed or self._ranges:
                 self._shipment.disown(session.key)
 
     def _exchange(self, session: Session) -> None:
         told: tuple[str, ...] = ()
         while True:
-            lot = self._shipment.take()
-            if lot:
+            lot = self._shipment.work(wait=not (self._unconfirmed or self._ranges))
+            if isinstance(lot, Range):
+                self._send_range(session, lot)
+            elif lot:
                 # ours from here on: whatever breaks next, it goes back to the shipment
                 self._unconfirmed.update((member.blob.digest.hex, member) for member in lot)
                 gone = self._shipment.disowned()
@@ -74,7 +86,7 @@ class Stream:
                     session.request("disown", *gone)
                     told = gone
                 self._send(session, lot)
-            elif self._unconfirmed:
+            elif self._unconfirmed or self._ranges:
                 self._hear(session, session.answer())
             else:
                 return
@@ -107,14 +119,34 @@ class Stream:
             self._hear(session, session.answer())
 
     def _send_file(self, session: Session, member: Member, offset: int) -> None:
-        position = told = offset
         self._shipment.reached(member, offset)
 
-        def moved(count: int) -> None:
+        def tell(count: int, fresh: int) -> None:
+            self._shipment.reached(member, offset + count, fresh)
+
+        self._send_bytes(session, member, offset, member.blob.size - offset, tell)
+
+    def _send_range(self, session: Session, part: Range) -> None:
+        member, hex_ = part.split.member, part.split.member.blob.digest.hex
+        self._ranges[hex_, part.offset] = part  # ours from here on, as a lot
+        session.request("range", hex_, part.split.first, part.offset, part.count)
+
+        def tell(count: int, fresh: int) -> None:
+            self._shipment.moved(part.split, part, count, fresh)
+
+        self._send_bytes(session, member, part.offset, part.count, tell)
+
+    def _send_bytes(
+        self, session: Session, member: Member, offset: int, count: int, tell: Callable[[int, int], None]
+    ) -> None:
+        """Send a part of a blob; `tell` hears how many bytes of it are on their way, and how many of them are new."""
+        position = told = 0
+
+        def moved(sent: int) -> None:
             nonlocal position, told
-            position += count
-            if position - told >= _TELL_BYTES or position == member.blob.size:
-                self._shipment.reached(member, position, position - told)
+            position += sent
+            if position - told >= _TELL_BYTES or position == count:
+                tell(position, position - told)
                 told = position
 
         try:
@@ -122,7 +154,7 @@ class Stream:
                 length = os.fstat(file.fileno()).st_size
                 if length != member.blob.size:
                     raise SourceDamaged(member, self._source, f"it has {length} bytes, should have {member.blob.size}")
-                session.send_file(file.fileno(), offset, member.blob.size - offset, moved)
+                session.send_file(file.fileno(), offset, count, moved)
         except SourceEnded:
             raise SourceDamaged(member, self._source, "it became shorter while it was sent") from None
         except OSError as error:
@@ -136,6 +168,9 @@ class Stream:
             if int(detail) > self._furthest.get(hex_, 0):  # a long blob over a bad line comes piece by piece
                 self._furthest[hex_] = int(detail)
                 self._attempts.went_on()
+        elif word == "got" and detail.isascii() and detail.isdigit() and (hex_, int(detail)) in self._ranges:
+            self._shipment.came(self._ranges.pop((hex_, int(detail))))
+            self._attempts.went_on()
         elif word in ("ok", "bad") and hex_ in self._unconfirmed:
             member = self._unconfirmed.pop(hex_)
             session.backlog -= member.blob.size
@@ -149,12 +184,6 @@ class Stream:
     def _again(self, member: Member, actual: str) -> None:
         """A blob arrived wrong. What came of an earlier push may be at fault, or our own disk."""
         hex_ = member.blob.digest.hex
-        if not self._offsets.get(hex_):
-            here = Digest.of_file(self._source.path(member.blob.digest))
-            if here != member.blob.digest:
-                raise SourceDamaged(member, self._source, f"its bytes have the digest {here}")
-            self._tries[hex_] = self._tries.get(hex_, 0) + 1
-            if self._tries[hex_] >= _TRIES:
-                raise DamagedInTransit(member, self._connector.place, actual)
+        self._blame.arrived_wrong(member, actual, resumed=bool(self._offsets.get(hex_)))
         self._offsets.pop(hex_, None)
         self._shipment.give_back((member,))

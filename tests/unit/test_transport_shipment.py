@@ -16,6 +16,7 @@ from bundler.transport.destination import Destination
 from bundler.transport.parallel import together
 from bundler.transport.refusals import ConnectionLost, UnknownHostKey
 from bundler.transport.shipment import LOT_BLOBS, LOT_BYTES, SMALL, Shipment
+from bundler.transport.split import RANGE, SPLIT_FROM, Range, Split, merged
 from bundler.transport.wire import Cancelled
 
 HOST = Destination("intranet", "/data")
@@ -97,3 +98,61 @@ def test_any_other_failure_ends_all_and_leaves_no_trace() -> None:
         together([waits, fails], 2, cancelled)
     assert seen == [True]
     assert not cancelled.is_set()
+
+
+@given(st.integers(1, 5 * RANGE), st.lists(st.tuples(st.integers(0, 5 * RANGE), st.integers(1, RANGE)), max_size=9))
+def test_of_a_blob_in_ranges_all_that_is_missing_goes_and_little_else(size: int, there: list[tuple[int, int]]) -> None:
+    split = Split.begin(member(size), "first", [(at, at + count) for at, count in there], 4 * RANGE)
+    before = split.position
+    sent = 0
+    while split.left:
+        part = split.take()
+        assert part.count <= RANGE
+        split.came(part)
+        sent += part.count
+    assert split.arrived == [(0, size)]
+    assert split.prefix == split.position == size
+    assert sent <= size - before + len(there) * (256 << 10)
+
+
+def test_a_range_that_did_not_arrive_is_the_next_and_goes_in_halves() -> None:
+    split = Split.begin(member(2 * RANGE), "first", [], 0)
+    lost = split.take()
+    split.give_back(lost)
+    halves = [split.take(), split.take()]
+    assert [(part.offset, part.count) for part in halves] == [(0, RANGE // 2), (RANGE // 2, RANGE // 2)]
+    split.came(halves[1])
+    assert split.prefix == 0
+    split.came(halves[0])
+    assert split.prefix == RANGE
+    assert merged([(5, 5), (3, 4), (1, 3)]) == [(1, 4)]
+
+
+def test_the_last_large_blobs_are_left_to_the_conductor_and_go_whole_when_it_is_gone() -> None:
+    blobs = [member(SPLIT_FROM + number) for number in range(3)]
+    shipment = Shipment([*blobs, member(10)], frozenset(), Silence(), carriers=2)
+    assert shipment.conducted
+    assert shipment.work(wait=True) == (blobs[2],)
+    assert shipment.work(wait=True) == (blobs[1],)
+    assert shipment.claim() == blobs[0]
+    split = shipment.split(blobs[0], "first", [(0, SPLIT_FROM - RANGE)], SPLIT_FROM)
+    part = shipment.work(wait=False)
+    assert isinstance(part, Range)
+    assert (part.offset, part.count) == (SPLIT_FROM - RANGE, RANGE)
+    shipment.came(part)
+    assert shipment.beyond(split, 0) == blobs[0].blob.size
+    shipment.conductor_left()
+    assert shipment.work(wait=True) == (blobs[0],)
+    assert shipment.begun((blobs[0],)) == (blobs[0].blob.digest.hex,)
+    assert [one.blob.size for one in shipment.take()] == [10]
+    assert shipment.work(wait=True) == ()
+
+
+def test_who_leads_does_not_wait_for_connections_that_are_all_lost() -> None:
+    blob = member(SPLIT_FROM)
+    shipment = Shipment([blob], frozenset(), Silence(), carriers=2)
+    assert shipment.claim() == blob
+    split = shipment.split(blob, "first", [], 0)
+    shipment.carrier_left()
+    shipment.carrier_left()
+    assert shipment.beyond(split, 0) == 0
