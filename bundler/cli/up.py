@@ -10,6 +10,7 @@ from bundler.cli import options
 from bundler.cli.findings import as_json
 from bundler.core.events import Events
 from bundler.core.size import format_duration, format_size
+from bundler.operations.standing import brought_up_last
 from bundler.operations.up import UpResult, up
 from bundler.store.layout import Store
 
@@ -23,23 +24,31 @@ from bundler.store.layout import Store
     show_default=True,
     help="Seconds that a service may take until it answers. Jobs may take as long as they like.",
 )
+@click.option("--restart-training", is_flag=True, help="Train from the beginning; what was trained is set aside.")
+@click.option("--last", is_flag=True, help="Of several versions, the one that was brought up last: for boot.")
 @options.store
 @options.output
 @options.running("up")
-def command(bundle: str, timeout: float, store: Path, output: str, events: Events) -> None:
+def command(
+    bundle: str, timeout: float, restart_training: bool, last: bool, store: Path, output: str, events: Events
+) -> None:
     """Bring a bundle up on this node: check, verify, load, train, serve, ask. What is done is left alone.
 
     \b
     bundle up demo
     bundle up demo -v                 # with what training says
     bundle up demo --timeout 7200 -o json
+    bundle up demo:1.1                # over demo:1.0: only what differs; bundle rollback demo goes back
+    bundle up demo --restart-training
     """
     opened = Store.open(store)
-    result = up(opened, opened.find(bundle), events, timeout=timeout)
-    options.show(output, _document(result), _text(result))
+    entry = brought_up_last(opened, bundle) if last else opened.find(bundle)
+    result = up(opened, entry, events, timeout=timeout, restart_training=restart_training)
+    options.show(output, document(result), text(result))
 
 
-def _document(result: UpResult) -> dict[str, object]:
+def document(result: UpResult) -> dict[str, object]:
+    """As data."""
     return {
         "bundle": str(result.release.name),
         "root": str(result.release.root),
@@ -54,7 +63,8 @@ def _document(result: UpResult) -> dict[str, object]:
     }
 
 
-def _text(result: UpResult) -> str:
+def text(result: UpResult) -> str:
+    """For people."""
     name = result.release.name
     did = "is up" if result.changed else "was up already: nothing changed"
     verified = f"{result.verification.blobs} blobs, {format_size(result.verification.bytes)} verified"
