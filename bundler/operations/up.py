@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bundler.core.digest import Digest
 from bundler.core.events import Events, StepEnded, StepStarted, Warned
 from bundler.engine.docker import DockerEngine
+from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
 from bundler.manifest.lock import Lock, Workload
 from bundler.node.checks import Finding, NodeRefused, Severity, judge, ports
@@ -70,7 +71,8 @@ def up(
         findings = check(store, lock, release, engine, events)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
-            images = load(store, bundle.name, lock.images, engine, events)
+            notes = LoadNotes(release.directory / "images")
+            images = load(store, bundle.name, lock.images, engine, events, notes)
             _remove_superseded(release, made_from, engine)
             files_made = release.lay_out(store, lock)
         for job in lock.workloads:  # of all jobs, before any runs and outdates what was made from its results
@@ -90,6 +92,7 @@ def up(
         running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None
+        notes.settle(lock.images)
         record_up(release.directory, bundle, going_back=going_back)
     return UpResult(release, verification, findings, images.loaded, files_made, tuple(jobs), running, answer)
 
