@@ -10,6 +10,7 @@ from bundler.cli import options
 from bundler.core.events import Events
 from bundler.operations.down import down
 from bundler.operations.release import Release
+from bundler.operations.standing import brought_up_last
 from bundler.store.layout import Store
 
 
@@ -25,7 +26,8 @@ def command(bundle: str, store: Path, output: str, events: Events) -> None:
     bundle down demo
     """
     opened = Store.open(store)
-    result = down(Release.of(opened, opened.find(bundle)), events)
+    entry = opened.find(bundle) if ":" in bundle else brought_up_last(opened, bundle)
+    result = down(Release.of(opened, entry), events)
     kept = result.release.directory / "results"
     options.show(
         output,

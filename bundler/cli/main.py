@@ -30,6 +30,8 @@ VERBS: dict[str, dict[str, str]] = {
         "status": "Show what runs.",
         "logs": "Show what a job or a service says.",
         "down": "Stop a release; results and store stay.",
+        "rollback": "Go back to the release before, with its results.",
+        "unit": "Write a systemd unit: services come back after boot.",
     },
     "Anywhere": {
         "config": "Show the settings, and where each came from.",

@@ -12,6 +12,7 @@ from bundler.cli.up_plan import as_json as as_plan_json
 from bundler.cli.up_plan import as_text
 from bundler.core.events import Events
 from bundler.core.size import format_duration, format_size
+from bundler.operations.standing import brought_up_last
 from bundler.operations.up import UpResult, up
 from bundler.operations.up_plan import up_plan
 from bundler.store.layout import Store
@@ -27,6 +28,8 @@ from bundler.store.layout import Store
     help="Seconds that a service may take until it answers. Jobs may take as long as they like.",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would run, container by container. Needs no engine.")
+@click.option("--restart-training", is_flag=True, help="Train from the beginning; what was trained is set aside.")
+@click.option("--last", is_flag=True, help="Of several versions, the one that was brought up last: for boot.")
 @options.store
 @click.option(
     "-o",
@@ -36,7 +39,16 @@ from bundler.store.layout import Store
     help="What goes to stdout; compose, a Compose file, with --dry-run alone.",
 )
 @options.running("up")
-def command(bundle: str, timeout: float, dry_run: bool, store: Path, output: str, events: Events) -> None:
+def command(
+    bundle: str,
+    timeout: float,
+    dry_run: bool,
+    restart_training: bool,
+    last: bool,
+    store: Path,
+    output: str,
+    events: Events,
+) -> None:
     """Bring a bundle up on this node: check, verify, load, train, serve, ask. What is done is left alone.
 
     \b
@@ -44,10 +56,13 @@ def command(bundle: str, timeout: float, dry_run: bool, store: Path, output: str
     bundle up demo -v                 # with what training says
     bundle up demo --timeout 7200 -o json
     bundle up demo --dry-run          # each container, before it runs; -o compose as a Compose file
+    bundle up demo:1.1                # over demo:1.0: only what differs; bundle rollback demo goes back
+    bundle up demo --restart-training
     """
     opened = Store.open(store)
+    entry = brought_up_last(opened, bundle) if last else opened.find(bundle)
     if dry_run:
-        plan = up_plan(opened, opened.find(bundle))
+        plan = up_plan(opened, entry)
         if output == "compose":
             click.echo(plan.compose, nl=False)
         else:
@@ -55,11 +70,12 @@ def command(bundle: str, timeout: float, dry_run: bool, store: Path, output: str
         return
     if output == "compose":
         raise click.UsageError("-o compose goes with --dry-run")
-    result = up(opened, opened.find(bundle), events, timeout=timeout)
-    options.show(output, _document(result), _text(result))
+    result = up(opened, entry, events, timeout=timeout, restart_training=restart_training)
+    options.show(output, document(result), text(result))
 
 
-def _document(result: UpResult) -> dict[str, object]:
+def document(result: UpResult) -> dict[str, object]:
+    """As data."""
     return {
         "bundle": str(result.release.name),
         "root": str(result.release.root),
@@ -74,7 +90,8 @@ def _document(result: UpResult) -> dict[str, object]:
     }
 
 
-def _text(result: UpResult) -> str:
+def text(result: UpResult) -> str:
+    """For people."""
     name = result.release.name
     did = "is up" if result.changed else "was up already: nothing changed"
     verified = f"{result.verification.blobs} blobs, {format_size(result.verification.bytes)} verified"

@@ -18,7 +18,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from bundler.core.descriptor import Descriptor
-from bundler.engine.errors import EngineFailed, NoEngine
+from bundler.engine.errors import EngineFailed, NoEngine, require_ours, root_cause
 from bundler.engine.listing import endpoint
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
@@ -83,30 +83,9 @@ def _explained(doing: str) -> Iterator[None]:
             hint="docker info   # shows whether the engine is well; its own log says more",
         ) from error
     except (RequestException, HTTPError, struct.error) as error:  # the engine went away in the middle of an answer
-        raise NoEngine(endpoint(), f"the connection broke while {doing}: {_root_cause(error)}") from error
+        raise NoEngine(endpoint(), f"the connection broke while {doing}: {root_cause(error)}") from error
     except DockerException as error:
         raise EngineFailed(f"the docker SDK failed while {doing}", because=str(error)) from error
-
-
-def _require_ours(network: dict[str, Any], labels: dict[str, str], *, internal: bool) -> None:
-    """A network of this name that lets packets out, or is somebody else's, would undo what ours promises."""
-    if bool(network.get("Internal")) != internal or not labels.items() <= (network.get("Labels") or {}).items():
-        raise EngineFailed(
-            f"there is a network {network['Name']} on this engine that bundle did not make",
-            because=f"it is {'' if network.get('Internal') else 'not '}internal, or lacks the label {labels}",
-            hint=f"docker network inspect {network['Name']}   # rename or remove it, then run the same command again",
-        )
-
-
-def _root_cause(error: BaseException) -> str:
-    """What the operating system said, below the layers of libraries that pass it on."""
-    causes: list[object] = [error]
-    for cause in causes:
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
-        if isinstance(cause, BaseException):
-            causes += [*cause.args, cause.__cause__, cause.__context__]
-    return str(error)
 
 
 class DockerEngine:
@@ -123,7 +102,7 @@ class DockerEngine:
             client = docker.from_env(timeout=_HELLO)
             client.ping()
         except (DockerException, RequestException) as error:
-            raise NoEngine(endpoint(), _root_cause(error)) from error
+            raise NoEngine(endpoint(), root_cause(error)) from error
         client.api.timeout = _WORK
         return cls(client)
 
@@ -229,6 +208,20 @@ class DockerEngine:
         with _explained(f"saving {image}"):
             yield from self._api.get_image(image, chunk_size=1 << 20)
 
+    def load(self, tar: Iterator[bytes], what: str) -> None:
+        """Take in the tar stream of `docker load`."""
+        with _explained(f"loading {what}"):
+            for line in cast(Any, self._api).load_image(tar):
+                if "error" in line:
+                    raise EngineFailed(f"the engine could not take in {what}", because=str(line["error"]))
+
+    def remove_image(self, image: str) -> None:
+        """Remove an image, its names, and bundles' containers of it. Raises EngineFailed where another uses it."""
+        for found in self.list_containers({"ancestor": image, "label": labels.BUNDLE}):
+            self.remove(found["Id"])
+        with _explained(f"removing the image {image}"):
+            self._api.remove_image(image, force=True)
+
     # Networks and containers
 
     def ensure_network(self, name: str, labels: dict[str, str], *, internal: bool) -> None:
@@ -238,7 +231,7 @@ class DockerEngine:
             # the filter takes a pattern, and a dot in a bundle's name stands for any letter there
             for network in self._api.networks(names=[f"^{name}$"]):
                 if network["Name"] == name:
-                    _require_ours(network, labels, internal=internal)
+                    require_ours(network, labels, internal=internal)
                     return
             self._api.create_network(
                 name, driver="bridge", internal=internal, options=options, labels=labels, check_duplicate=True

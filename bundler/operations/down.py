@@ -29,7 +29,10 @@ class OtherVersionUp(UsageInvalid):
 
 
 def down(release: Release, events: Events) -> DownResult:
-    """Take a release down. Raises LockedByAnother while an `up` runs, NoEngine, EngineFailed."""
+    """Take a release down; its record stays, so that `up` and `rollback` find their way.
+
+    Raises LockedByAnother while an `up` runs, NoEngine, EngineFailed.
+    """
     up_now = read_release(release.directory)
     if up_now and up_now.bundle != str(release.name):
         raise OtherVersionUp(release, up_now.bundle)

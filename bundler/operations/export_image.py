@@ -1,33 +1,25 @@
-"""`export --docker`: one image of a bundle as a tar that `docker load` of any version takes.
-
-Docker up to 24, and later ones with its own image store, read manifest.json; the containerd image store reads
-index.json, and takes the name from there (seen with 20.10 and 28.5). Both name the same files of the tar.
-"""
+"""`export --docker`: one image of a bundle as a tar that `docker load` of any version takes."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.core.descriptor import REF_NAME
 from bundler.core.digest import Digest
 from bundler.core.durable import explained
 from bundler.core.errors import NoSpace, UsageInvalid
 from bundler.core.events import BytesMoved, Events, StepEnded, StepStarted
 from bundler.core.size import format_size
-from bundler.core.strict_json import canonical
 from bundler.manifest.lock import LockedImage
+from bundler.media import docker_image
 from bundler.media.header import Piece, blob_path
-from bundler.media.tar import END, room
 from bundler.media.volume_writer import BlobReader, TarFile
 from bundler.store.contents import read_lock
-from bundler.store.layout import LAYOUT, BundleEntry, Store, encode_index
+from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
 
 STEP = "export"
-IMAGE_NAME = "io.containerd.image.name"
-"""The annotation from which the containerd image store takes a name (containerd, images/annotations.go)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +37,7 @@ def export_image(store: Store, bundle: BundleEntry, name: str, directory: Path, 
     with leasing(store, "export"):
         image = _find(store, bundle, name)
         reference = f"{bundle.name.name}/{name}:{bundle.name.version}"  # as `up` names it
-        loose = _documents(image, reference)
-        blobs = tuple({blob.digest: blob for blob in (image.manifest, *image.blobs)}.values())
-        size = sum(room(len(data)) for data in loose.values()) + sum(room(blob.size) for blob in blobs) + len(END)
+        blobs, size = docker_image.blobs(image), docker_image.size(image, reference)
         path = directory / f"{bundle.name.name}-{bundle.name.version}-{name}.docker.tar"
         _require_room(directory, size)
         events.emit(StepStarted(STEP, sum(blob.size for blob in blobs)))
@@ -55,7 +45,7 @@ def export_image(store: Store, bundle: BundleEntry, name: str, directory: Path, 
             store, lambda _: f"image {name}", lambda label, count: events.emit(BytesMoved(STEP, label, count))
         )
         with TarFile(path) as tar:
-            for member, data in loose.items():
+            for member, data in docker_image.documents(image, reference).items():
                 tar.add(member, data, 0o644)
             for blob in blobs:
                 reader.put(tar, Piece(blob_path(blob.digest), blob.digest, blob.size))
@@ -79,22 +69,6 @@ def _find(store: Store, bundle: BundleEntry, name: str) -> LockedImage:
             hint=f"bundle export {bundle.name} DEST   # and bundle up: a node's Docker says whether it can take them",
         )
     return found
-
-
-def _documents(image: LockedImage, reference: str) -> dict[str, bytes]:
-    config, *layers = image.blobs
-    listed = {
-        "Config": blob_path(config.digest),
-        "RepoTags": [reference],
-        "Layers": [blob_path(layer.digest) for layer in layers],
-    }
-    tag = reference.rpartition(":")[2]
-    named = replace(image.manifest, annotations={REF_NAME: tag, IMAGE_NAME: f"docker.io/{reference}"})
-    return {
-        "oci-layout": LAYOUT,
-        "index.json": encode_index([named]),
-        "manifest.json": canonical([listed]),
-    }
 
 
 def _require_room(directory: Path, size: int) -> None:

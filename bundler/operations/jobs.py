@@ -11,7 +11,7 @@ from pathlib import Path
 from bundler.core.digest import Digest
 from bundler.core.durable import explained
 from bundler.core.errors import BundlerError
-from bundler.core.events import Events, Noted, StepEnded, StepStarted
+from bundler.core.events import Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.operations.release import Release
@@ -57,7 +57,8 @@ def run_job(
     began = time.monotonic()
     identity = _begun(spec, made_from, release, engine)
     if identity is None:
-        release.open_results(name, made_from)
+        for broken in release.open_results(name, made_from):
+            events.emit(Warned(f"{name}: {broken.name} is not gone on from, and is now {broken.now}: {broken.problem}"))
         release.set_log_aside(name)
         identity = engine.start(spec)
     _keep_log(identity, name, release.log(name), engine, events)

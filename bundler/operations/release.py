@@ -13,7 +13,6 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -26,6 +25,7 @@ from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
 from bundler.engine.listing import Listed, containers
 from bundler.manifest.lock import Lock, Workload
+from bundler.operations.checkpoints import SetAside, set_broken_aside
 from bundler.operations.release_record import (
     RELEASES,
     JobRecord,
@@ -35,6 +35,7 @@ from bundler.operations.release_record import (
     read_job,
     release_path,
 )
+from bundler.operations.set_aside import holds_something, set_results_aside
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.links import materialise
 from bundler.store.locking import holding
@@ -129,31 +130,35 @@ class Release:
         """Say what the results are made from, durably."""
         write_file(job_path(self.directory, job), canonical(to_json(record), indent=2))
 
-    def outdate(self, job: str) -> None:
-        """The results of this job, if there are any, count as made from something else: set aside by the next run."""
-        if read_job(self.directory, job):
+    def outdate(self, job: str, made_from: Digest) -> None:
+        """Results of this job made from this count as made from something else: set aside by the next run, for good.
+
+        Those of another definition keep their record, by which they are found when one goes back to it.
+        """
+        if (record := read_job(self.directory, job)) and record.fingerprint == made_from:
             self.write_job_record(job, JobRecord(_OUTDATED))
 
     def finished(self, job: str, made_from: Digest) -> JobRecord | None:
         """The record of a job that ended well, made from this, and whose results are still there."""
         record = read_job(self.directory, job)
-        there = self.results(job).is_dir() and any(self.results(job).iterdir())
-        return record if record and record.fingerprint == made_from and record.seconds is not None and there else None
+        whole = record and record.fingerprint == made_from and record.seconds is not None
+        return record if whole and holds_something(self.results(job)) else None
 
-    def open_results(self, job: str, made_from: Digest) -> None:
-        """Make room for a job's results. What another definition of the job left is set aside, never deleted."""
+    def open_results(self, job: str, made_from: Digest) -> tuple[SetAside, ...]:
+        """Make room for a job's results. What another definition of the job left is set aside, never deleted.
+
+        Returns the checkpoints that were not whole, and are set aside too: the trainer goes on from the newest.
+        """
         before = read_job(self.directory, job)
         place = self.results(job)
+        if before and before.fingerprint != made_from:
+            set_results_aside(self.directory, job)
         with explained(place):
-            if before and before.fingerprint != made_from and place.is_dir() and any(place.iterdir()):
-                place.rename(_free_name(place.with_name(f"{job}.{before.fingerprint.short}")))
             place.mkdir(parents=True, exist_ok=True)
             os.chown(place, *_owner())
-            for checkpoint in place.glob("checkpoint-*"):
-                # the trainer goes on from the newest, and writes this file last (transformers 4.51, trainer.py)
-                if not (checkpoint / "trainer_state.json").is_file():
-                    checkpoint.rename(_free_name(place / f"incomplete-{checkpoint.name}"))
+            broken = set_broken_aside(place)
         self.write_job_record(job, JobRecord(made_from))
+        return broken
 
     def settle_results(self, job: str) -> None:
         """Make a job's results durable, and readable by others, before anything says that they are whole.
@@ -185,12 +190,6 @@ def _address(workload: Workload) -> str:
     return f"http://{workload.bind}:{workload.port}" if workload.is_service else ""
 
 
-def _free_name(path: Path) -> Path:
-    """The path, or with a number behind it where it is taken."""
-    names = (path.with_name(f"{path.name}.{number}") if number > 1 else path for number in count(1))
-    return next(name for name in names if not name.exists())
-
-
 def _owner() -> tuple[int, int]:
     return (CONTAINER_UID, CONTAINER_UID) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
 
@@ -217,3 +216,8 @@ def fingerprints(lock: Lock) -> Mapping[str, Digest]:
 def service(lock: Lock, name: str) -> Workload | None:
     """The service of this name."""
     return next((workload for workload in lock.workloads if workload.is_service and workload.name == name), None)
+
+
+def is_training(workload: Workload) -> bool:
+    """Whether this job is what `--restart-training` starts over, with all that is made from its results."""
+    return workload.kind == "train"

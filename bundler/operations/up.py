@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from bundler.core.digest import Digest
 from bundler.core.events import Events, StepEnded, StepStarted, Warned
 from bundler.engine.docker import DockerEngine
+from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
 from bundler.manifest.lock import Lock, Workload
 from bundler.node.checks import Finding, NodeRefused, Severity, judge, ports
 from bundler.node.facts import read_facts
 from bundler.operations.ask import Answer, ask
+from bundler.operations.history import record_up
 from bundler.operations.jobs import JobResult, run_job
-from bundler.operations.release import Release, fingerprints, service
+from bundler.operations.release import Release, fingerprints, is_training, service
 from bundler.operations.services import ServiceResult, bring_up, require_keys
+from bundler.operations.set_aside import take_results_again
 from bundler.operations.verify import verify
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -44,11 +47,21 @@ class UpResult:
         return bool(self.loaded or self.files_made or did)
 
 
-def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> UpResult:
+def up(
+    store: Store,
+    bundle: BundleEntry,
+    events: Events,
+    *,
+    timeout: float,
+    restart_training: bool = False,
+    going_back: bool = False,
+) -> UpResult:
     """Check, verify, load, train, merge, serve, ask; what is done already is left alone.
 
-    `timeout` is the seconds that each service may take until it answers. Raises IntegrityFailed, NodeRefused,
-    EngineFailed, WorkloadFailed, LockedByAnother, NoSpace; whatever was done is kept, and the next `up` goes on.
+    `timeout` is the seconds that each service may take until it answers. With `restart_training` what the training
+    jobs have made is set aside first; `going_back` keeps the order of the release's history. Raises IntegrityFailed,
+    NodeRefused, EngineFailed, WorkloadFailed, LockedByAnother, NoSpace; whatever was done is kept, and the next `up`
+    goes on.
     """
     release = Release.of(store, bundle)
     with release.changing():
@@ -59,25 +72,39 @@ def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> 
         require_keys(lock.workloads, release.placement)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
-            images = load(store, bundle.name, lock.images, engine, events)
+            notes = LoadNotes(release.directory / "images")
+            images = load(store, bundle.name, lock.images, engine, events, notes)
             _remove_superseded(release, made_from, engine)
             files_made = release.lay_out(store, lock)
+        for job in lock.workloads:  # of all jobs, before any runs and outdates what was made from its results
+            if not job.is_service:
+                take_results_again(release.directory, job.name, made_from[job.name])
         jobs = []
         for job in lock.workloads:
             if job.is_service:
                 continue
+            if restart_training and is_training(job):
+                _give_up(job.name, made_from[job.name], release, engine)
             if release.finished(job.name, made_from[job.name]) is None:
-                outdate_below(job.name, lock.workloads, release, engine)
+                outdate_below(job.name, lock.workloads, made_from, release, engine)
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
             jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events))
         services = tuple(workload for workload in lock.workloads if workload.is_service)
         running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None
+        notes.settle(lock.images)
+        record_up(release.directory, bundle, going_back=going_back)
     return UpResult(release, verification, findings, images.loaded, files_made, tuple(jobs), running, answer)
 
 
-def outdate_below(job: str, workloads: Sequence[Workload], release: Release, engine: DockerEngine) -> None:
+def outdate_below(
+    job: str,
+    workloads: Sequence[Workload],
+    made_from: Mapping[str, Digest],
+    release: Release,
+    engine: DockerEngine,
+) -> None:
     """What was made from a job's results is made again when the job is: its definition alone does not tell.
 
     Said before the job runs, so that it holds when this `up` does not live to see its end.
@@ -87,10 +114,15 @@ def outdate_below(job: str, workloads: Sequence[Workload], release: Release, eng
         if outdated.isdisjoint(mount.source for mount in workload.mounts):
             continue
         outdated.add(f"results/{workload.name}")
-        release.outdate(workload.name)
-        for found in release.containers():
-            if found.workload == workload.name:
-                engine.remove(found.id)
+        _give_up(workload.name, made_from[workload.name], release, engine)
+
+
+def _give_up(workload: str, made_from: Digest, release: Release, engine: DockerEngine) -> None:
+    """What a workload has made is to be made again, and nobody waits for a container of it that runs."""
+    release.outdate(workload, made_from)
+    for found in release.containers():
+        if found.workload == workload:
+            engine.remove(found.id)
 
 
 def _remove_superseded(release: Release, made_from: Mapping[str, Digest], engine: DockerEngine) -> None:

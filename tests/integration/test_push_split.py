@@ -27,7 +27,6 @@ from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.far_host import (
-    QUIET_LOGIN,
     FarHost,
     Killing,
     Recorder,
@@ -47,7 +46,7 @@ STREAMS = 3
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     """An sshd of this module's own: its children are killed."""
-    with SshServer(tmp_path_factory.mktemp("sshd"), options=QUIET_LOGIN, tied=True) as server:
+    with SshServer(tmp_path_factory.mktemp("sshd"), tied=True) as server:
         yield server
 
 
@@ -278,7 +277,7 @@ def test_a_host_that_takes_only_one_login_at_a_time_gets_it_whole(
     """No connection is left there for who would lead the others."""
     limit = f'ForceCommand flock -n {tmp_path}/one sh -c "$SSH_ORIGINAL_COMMAND"'
     with ExitStack() as stack:
-        server = stack.enter_context(SshServer(tmp_path / "sshd", options=(*QUIET_LOGIN, limit), tied=True))
+        server = stack.enter_context(SshServer(tmp_path / "sshd", options=(limit,), tied=True))
         remote = stack.enter_context(closing(ShellStore(OpenSshClient(FarHost(server, tmp_path).destination()))))
         push(source, bundle, remote, Silence())
     assert assert_sound(tmp_path / "far") == 6

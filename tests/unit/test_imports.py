@@ -96,6 +96,8 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundler.cli.status",
         "bundler.cli.logs",
         "bundler.cli.down",
+        "bundler.cli.rollback",
+        "bundler.cli.unit",
         "bundler.cli.list",
         "bundler.cli.verify",
         "bundler.cli.inspect",

@@ -1,0 +1,81 @@
+"""Which bundles have come up as one release, so that there is a way back: `releases/NAME/history.json`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.core.durable import write_file
+from bundler.core.records import from_bytes, to_json
+from bundler.core.reference import BundleName
+from bundler.core.strict_json import canonical
+from bundler.store.layout import BundleEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A bundle that came up to its end: its name, its root, and when it last did (UTC, ISO 8601)."""
+
+    bundle: str
+    root: Descriptor
+    up_at: str
+
+    @property
+    def entry(self) -> BundleEntry:
+        """The bundle, also where the store's index lists another one under its name by now."""
+        return BundleEntry(BundleName.parse(self.bundle), self.root)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Each bundle once, in the order in which one took the place of the other; `current` came up last."""
+
+    releases: tuple[Past, ...] = ()
+    current: Digest | None = None
+
+    def came_up(self, bundle: BundleEntry, now: str) -> History:
+        """With a bundle that has just come up: it goes to the end, behind the one in whose place it came."""
+        last = [past for past in self.releases if past.root.digest == self.current != bundle.root.digest]
+        others = [p for p in self.releases if p.root.digest not in (self.current, bundle.root.digest)]
+        return History((*others, *last, Past(str(bundle.name), bundle.root, now)), bundle.root.digest)
+
+    def went_back(self, bundle: BundleEntry, now: str) -> History:
+        """With a bundle that has come up again by going back: it keeps its place, so that one can go back further."""
+        again = (replace(past, up_at=now) if past.root.digest == bundle.root.digest else past for past in self.releases)
+        return History(tuple(again), bundle.root.digest)
+
+    def before(self, begun: Digest | None) -> Past | None:
+        """What was up before; `begun` is the root of the last `up`, which may not have come to its end."""
+        roots = [past.root.digest for past in self.releases]
+        if self.current is None or self.current not in roots:
+            return None
+        at = roots.index(self.current)
+        if begun is not None and begun != self.current:
+            return self.releases[at]
+        return self.releases[at - 1] if at else None
+
+    def named(self, name: BundleName) -> Past | None:
+        """The newest bundle of this name and version."""
+        return next((past for past in reversed(self.releases) if past.bundle == str(name)), None)
+
+
+def read_history(directory: Path) -> History:
+    """A release's history; an empty one before its first `up` came to its end. Raises MalformedJson."""
+    path = directory / "history.json"
+    try:
+        return from_bytes(History, path.read_bytes(), str(path))
+    except FileNotFoundError:
+        return History()
+
+
+def record_up(directory: Path, bundle: BundleEntry, *, going_back: bool) -> None:
+    """Say durably that a bundle has come up; nothing is written where it was the one that came up last."""
+    history = read_history(directory)
+    if history.current == bundle.root.digest:
+        return
+    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    after = history.went_back(bundle, now) if going_back else history.came_up(bundle, now)
+    write_file(directory / "history.json", canonical(to_json(after), indent=2))
