@@ -23,10 +23,11 @@ from bundler.store.layout import Store
     show_default=True,
     help="Seconds that a service may take until it answers. Jobs may take as long as they like.",
 )
+@click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="Go on though this check blocks.")
 @options.store
 @options.output
 @options.running("up")
-def command(bundle: str, timeout: float, store: Path, output: str, events: Events) -> None:
+def command(bundle: str, timeout: float, accepted: tuple[str, ...], store: Path, output: str, events: Events) -> None:
     """Bring a bundle up on this node: check, verify, load, train, serve, ask. What is done is left alone.
 
     \b
@@ -35,7 +36,7 @@ def command(bundle: str, timeout: float, store: Path, output: str, events: Event
     bundle up demo --timeout 7200 -o json
     """
     opened = Store.open(store)
-    result = up(opened, opened.find(bundle), events, timeout=timeout)
+    result = up(opened, opened.find(bundle), events, timeout=timeout, accepted=accepted)
     options.show(output, _document(result), _text(result))
 
 

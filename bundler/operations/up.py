@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundler.core.digest import Digest
-from bundler.core.events import Events, StepEnded, StepStarted, Warned
+from bundler.core.events import Events
 from bundler.engine.docker import DockerEngine
 from bundler.engine.load import load
-from bundler.manifest.lock import Lock, Workload
-from bundler.node.checks import Finding, NodeRefused, Severity, judge, ports
-from bundler.node.facts import read_facts
+from bundler.manifest.lock import Workload
+from bundler.node.findings import Finding
 from bundler.operations.ask import Answer, ask
+from bundler.operations.check import check
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints, service
 from bundler.operations.services import ServiceResult, bring_up
@@ -44,10 +44,11 @@ class UpResult:
         return bool(self.loaded or self.files_made or did)
 
 
-def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> UpResult:
+def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float, accepted: Sequence[str] = ()) -> UpResult:
     """Check, verify, load, train, merge, serve, ask; what is done already is left alone.
 
-    `timeout` is the seconds that each service may take until it answers. Raises IntegrityFailed, NodeRefused,
+    `timeout` is the seconds that each service may take until it answers; `accepted` are checks that may
+    block. Raises UsageInvalid, IntegrityFailed, NodeRefused,
     EngineFailed, WorkloadFailed, LockedByAnother, NoSpace; whatever was done is kept, and the next `up` goes on.
     """
     release = Release.of(store, bundle)
@@ -55,7 +56,7 @@ def up(store: Store, bundle: BundleEntry, events: Events, *, timeout: float) -> 
         lock = read_lock(store, bundle)
         engine = DockerEngine.connect()
         made_from = fingerprints(lock)
-        findings = check(store, lock, release, engine, events)
+        findings = check(store, lock, release, engine, events, accepted)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
             images = load(store, bundle.name, lock.images, engine, events)
@@ -98,18 +99,3 @@ def _remove_superseded(release: Release, made_from: Mapping[str, Digest], engine
     for found in release.containers():
         if (found.workload, found.fingerprint) not in wanted:
             engine.remove(found.id)
-
-
-def check(store: Store, lock: Lock, release: Release, engine: DockerEngine, events: Events) -> tuple[Finding, ...]:
-    """Judge this node against the bundle, before anything is loaded or run. Raises NodeRefused on a block."""
-    events.emit(StepStarted("check"))
-    facts = read_facts(engine, store.root)
-    ours = (port for found in release.containers() for port in found.ports)
-    findings = (*judge(facts, lock), ports(lock, ours))
-    if any(finding.severity is Severity.BLOCK for finding in findings):
-        raise NodeRefused(findings)
-    for finding in findings:
-        if finding.severity is not Severity.PASS:
-            events.emit(Warned(f"{finding.check}: {finding.what} ({finding.severity.value})"))
-    events.emit(StepEnded("check", f"{len(findings)} checks, none blocks"))
-    return findings
