@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -142,3 +143,9 @@ def test_the_script_tells_what_broke_and_comes_to_its_end_where_there_is_no_torc
     burn = parse(ended.stdout.splitlines())
     assert burn.finished
     assert "torch" in burn.failed[0].error
+
+
+def test_the_documented_measurements_are_those_that_there_are() -> None:
+    table = (Path(__file__).parents[2] / "docs" / "checks.md").read_text()
+    documented = set(re.findall(r"^\| `(burn[a-z-]*)` \|", table, re.MULTILINE))
+    assert documented == {found.check for found in judge(TWO, read("h100x2"))}
