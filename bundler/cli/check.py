@@ -12,11 +12,9 @@ from bundler.cli.findings import as_json, as_table
 from bundler.core.errors import BundlerError, UsageInvalid
 from bundler.core.events import Events
 from bundler.engine.docker import DockerEngine
-from bundler.node.burn_floors import judge, without_gpus
 from bundler.node.facts import Facts
 from bundler.node.findings import Finding, NodeRefused, blocking, worst_first
 from bundler.node.reading import read_facts
-from bundler.operations.burn import burn
 from bundler.operations.check import check_bundle, check_node
 from bundler.operations.release import Release
 from bundler.store.contents import read_lock
@@ -59,6 +57,9 @@ def _burn(
     facts: Facts, store: Path, bundle: str | None, engine: DockerEngine | BundlerError, events: Events
 ) -> tuple[Finding, ...]:
     """A node without GPUs is told so; one without an engine can't try them."""
+    from bundler.node.burn_floors import judge, without_gpus
+    from bundler.operations.burn import burn
+
     if not facts.gpus:
         return (without_gpus(facts),)
     if isinstance(engine, BundlerError):

@@ -97,6 +97,8 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundler.cli.logs",
         "bundler.cli.down",
         "bundler.cli.list",
+        "bundler.cli.facts",
+        "bundler.operations.burn",
         "bundler.cli.verify",
         "bundler.cli.inspect",
         "bundler.cli.diff",

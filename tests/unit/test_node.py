@@ -331,7 +331,7 @@ def test_a_node_without_driver_or_engine_is_read_all_the_same_and_says_why_not(t
 def test_facts_go_to_json_and_back_whole() -> None:
     full = facts({"processes": (GpuProcess(1, "x", 2, OURS),)}, xids=(Xid(79, "0000:3b:00", 1),))
     assert parse(json.dumps(encode(full)).encode(), "facts") == full
-    with pytest.raises(MalformedJson, match="can.t be read"):
+    with pytest.raises(MalformedJson, match="facts"):
         parse(b'{"format": 2}', "facts")
 
 
