@@ -41,7 +41,7 @@ class NodeRefused(CheckRefused):
         self.findings = tuple(findings)
         blocked = blocking(self.findings)
         remedies = [finding.remedy for finding in blocked if finding.remedy]
-        remedies.append(f"bundle up ... {' '.join(f'--accept {f.check}' for f in blocked)}   # if you know better")
+        remedies.append(f"the same with {' '.join(f'--accept {f.check}' for f in blocked)}   # goes on all the same")
         super().__init__(
             "this node can't run the bundle: " + "; ".join(finding.what for finding in blocked),
             because="; ".join(dict.fromkeys(finding.why for finding in blocked if finding.why)) or None,

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from bundler.cli.findings import as_table
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import BundlerError
@@ -343,6 +344,14 @@ def test_the_facts_of_a_real_machine_can_be_judged_and_its_gpus_are_well(path: P
     for check in ("gpu-ecc", "gpu-remapped-rows", "gpu-recovery", "gpu-throttling", "gpu-pcie", "gpu-nvlink", "driver"):
         assert told[check].severity is Severity.PASS, told[check]
     assert (told["gpu-processes"].severity is WARN) == path.stem.endswith("-busy")
+
+
+def test_the_table_says_the_worst_first_and_below_it_why_and_what_mends_it() -> None:
+    """Two H100 at work, without an engine, against a bundle for four L20; one block is accepted."""
+    found = parse((FIXTURES / "h100x2-busy.json").read_bytes(), "facts")
+    shown = as_table(accepting(judge(found, NEEDS), ["gpu-processes"])) + "\n"
+    golden = Path(__file__).parents[1] / "golden" / "checks" / "h100x2-busy.txt"
+    assert shown == golden.read_text()
 
 
 def test_xids_are_counted_by_device_and_other_lines_are_not() -> None:
