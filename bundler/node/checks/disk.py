@@ -25,9 +25,9 @@ def disk(facts: Facts, needs: Needs) -> Finding:
     root = facts.engine.root if facts.engine else ""
     here = facts.disks.get(root)
     if here is None:
-        return Finding(
-            "disk", Severity.UNREADABLE, f"the engine's directory {root or '?'} can't be looked at from here"
-        )
+        if not root:
+            return unread("disk", "the engine's directory", facts.unreadable.get("engine", ""))
+        return Finding("disk", Severity.UNREADABLE, f"the engine's directory {root} can't be looked at from here")
     if here.free >= needed:
         return good("disk", f"{format_size(here.free)} free in {root}, up to {format_size(needed)} needed")
     return Finding(
