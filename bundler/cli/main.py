@@ -26,6 +26,7 @@ VERBS: dict[str, dict[str, str]] = {
     },
     "On the node": {
         "import": "Take volumes into a store, in any order.",
+        "facts": "Read what this node is, and judge nothing.",
         "check": "Say whether this node can run a bundle.",
         "status": "Show what runs.",
         "logs": "Show what a job or a service says.",

@@ -30,6 +30,7 @@ from bundler.store.layout import Store
 @click.option("--dry-run", is_flag=True, help="Say what would run, container by container. Needs no engine.")
 @click.option("--restart-training", is_flag=True, help="Train from the beginning; what was trained is set aside.")
 @click.option("--last", is_flag=True, help="Of several versions, the one that was brought up last: for boot.")
+@click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="Go on though this check blocks.")
 @options.store
 @click.option(
     "-o",
@@ -45,6 +46,7 @@ def command(
     dry_run: bool,
     restart_training: bool,
     last: bool,
+    accepted: tuple[str, ...],
     store: Path,
     output: str,
     events: Events,
@@ -70,7 +72,7 @@ def command(
         return
     if output == "compose":
         raise click.UsageError("-o compose goes with --dry-run")
-    result = up(opened, entry, events, timeout=timeout, restart_training=restart_training)
+    result = up(opened, entry, events, timeout=timeout, restart_training=restart_training, accepted=accepted)
     options.show(output, document(result), text(result))
 
 

@@ -19,6 +19,7 @@ from urllib3.exceptions import HTTPError
 
 from bundler.core.descriptor import Descriptor
 from bundler.engine.errors import EngineFailed, NoEngine, require_ours, root_cause
+from bundler.engine.info import EngineInfo
 from bundler.engine.listing import endpoint
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
@@ -30,22 +31,6 @@ _HELLO = 30
 _WORK = 3600
 """Seconds without a byte in its longest works: unpacking a large layer, saving an image."""
 _LOG = LogConfig(type="json-file", config={"max-size": "50m", "max-file": "3"})
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """What the engine says of itself. `root` is its data directory on its own machine."""
-
-    version: str
-    storage: str
-    root: str
-    runtimes: tuple[str, ...]
-    cdi: bool
-
-    @property
-    def offers_gpus(self) -> bool:
-        """Whether containers can be given NVIDIA GPUs: by NVIDIA's runtime, or by CDI."""
-        return "nvidia" in self.runtimes or self.cdi
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +111,9 @@ class DockerEngine:
             root=info.get("DockerRootDir", ""),
             runtimes=tuple(info.get("Runtimes") or ()),
             cdi=any(str(device.get("ID", "")).startswith(_CDI_GPU) for device in info.get("DiscoveredDevices") or ()),
+            cgroup_driver=info.get("CgroupDriver", ""),
+            cgroup_version=str(info.get("CgroupVersion", "")),
+            security=tuple(info.get("SecurityOptions") or ()),
         )
 
     # Images

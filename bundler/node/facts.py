@@ -1,20 +1,88 @@
-"""Facts: what was read of a node, once, before anything is judged. What can't be read says so and why."""
+"""Facts: what was read of a node, once, before anything is judged.
+
+A value that could not be read is None or empty, and `unreadable` of the same record says why, under the value's name.
+The whole goes to JSON and back, so that the facts of a real machine can be kept, sent by mail, and judged elsewhere.
+"""
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from bundler.engine.docker import DockerEngine, EngineInfo
+from bundler.core.records import from_json, to_json
+from bundler.core.strict_json import MalformedJson, parse_object
+from bundler.engine.info import EngineInfo
+
+FORMAT = 1
+"""The format of the JSON form."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that has something on a GPU. `memory` is bytes; 0 where the driver does not tell (in containers).
+
+    `container` is the id of the container that it runs in.
+    """
+
+    pid: int
+    name: str
+    memory: int
+    container: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remapped:
+    """Rows of the memory that were replaced by spares (NVML, nvmlDeviceGetRemappedRows)."""
+
+    correctable: int
+    uncorrectable: int
+    pending: bool
+    failed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pcie:
+    """The link to the host: generation and lanes, as they are now and as GPU and slot could have them."""
+
+    generation: int
+    width: int
+    max_generation: int
+    max_width: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fabric:
+    """Whether the GPU has joined its NVSwitch fabric. `state`: not supported, not started, in progress, completed."""
+
+    state: str
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mig:
+    """Whether the GPU is cut into instances, and will be after the next reset."""
+
+    enabled: bool
+    pending: bool
+    instances: int
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What lies between a GPU and another: NVML's words for the path, and whether it reads the other's memory."""
+
+    index: int
+    path: str
+    p2p: str
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU as NVML sees it. Memory is bytes; capability is `8.9`."""
+    """A GPU as NVML sees it. Memory is bytes, temperature degrees Celsius; capability is `8.9`.
+
+    `clock_reasons` are the bits of NVML's clocks event reasons; `links` counts the NVLinks that are up and all.
+    """
 
     index: int
     name: str
@@ -22,93 +90,109 @@ class Gpu:
     capability: str
     memory_total: int
     memory_free: int
+    bus_id: str = ""
+    processes: tuple[GpuProcess, ...] = ()
+    ecc_uncorrected: int | None = None
+    sram_exceeded: bool | None = None
+    remapped: Remapped | None = None
+    recovery: str | None = None
+    clock_reasons: int | None = None
+    temperature: int | None = None
+    persistence: bool | None = None
+    mig: Mig | None = None
+    pcie: Pcie | None = None
+    links_up: int | None = None
+    links: int | None = None
+    fabric: Fabric | None = None
+    numa: int | None = None
+    peers: tuple[Peer, ...] = ()
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_geforce(self) -> bool:
+        """A consumer card, to which some of NVIDIA's promises do not extend."""
+        return "geforce" in self.name.lower() or "titan" in self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Xid:
+    """A fault that the driver wrote to the kernel's log: which, on which PCI device, how often since boot."""
+
+    code: int
+    device: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A file system. Bytes and inodes: those of it, and those that this user may still take. `device` tells two apart.
+
+    A file system that makes inodes as it needs them (btrfs) states 0 of them.
+    """
+
+    total: int
+    free: int
+    inodes: int = 0
+    inodes_free: int = 0
+    device: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """The machine under the GPUs. Memory is bytes, `clock` seconds since 1970; -1 as a limit means that there is none.
+
+    `selinux`: off, permissive, enforcing. `device_links`: whether /dev/char has links to NVIDIA's devices.
+    """
+
+    memory_total: int | None = None
+    memory_available: int | None = None
+    cgroup_limit: int | None = None
+    swap_total: int | None = None
+    swap_free: int | None = None
+    huge_pages: int | None = None
+    transparent_huge_pages: str | None = None
+    numa_nodes: int | None = None
+    numa_balancing: bool | None = None
+    shm: int | None = None
+    memlock: int | None = None
+    selinux: str | None = None
+    clock: int | None = None
+    virtual: bool | None = None
+    device_links: bool | None = None
+    fabric_manager: bool | None = None
+    nvidia_devices: int | None = None
+    unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """A node. `free` has the bytes that may be written below the store and below the engine's directory.
+    """A node. `disks` has the file systems below the store and below the engine's directory.
 
-    `unreadable` maps what could not be read to the reason, for the checks that need it.
+    `cuda` is the newest CUDA that the driver speaks (`13.0`).
     """
 
     host: str
     kernel: str
     cores: int
-    memory_available: int
+    machine: Host = field(default_factory=Host)
     driver: str = ""
+    cuda: str = ""
     gpus: tuple[Gpu, ...] = ()
+    xids: tuple[Xid, ...] = ()
     engine: EngineInfo | None = None
     store: str = ""
-    free: Mapping[str, int] = field(default_factory=dict)
+    disks: Mapping[str, Disk] = field(default_factory=dict)
     unreadable: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_facts(engine: DockerEngine, store: Path) -> Facts:
-    """Read this node, on which a store lies. Raises NoEngine, EngineFailed."""
-    driver, gpus, problem = read_gpus()
-    described = engine.info()
-    return Facts(
-        host=platform.node(),
-        kernel=platform.release(),
-        cores=os.cpu_count() or 1,
-        memory_available=_memory_available(Path("/proc/meminfo").read_text()),
-        driver=driver,
-        gpus=gpus,
-        engine=described,
-        store=str(store),
-        free={str(path): free for path in (store, Path(described.root)) if (free := _free(path)) is not None},
-        unreadable={"gpus": problem} if problem else {},
-    )
+def encode(facts: Facts) -> dict[str, Any]:
+    """The JSON form, with its format."""
+    return {"format": FORMAT, **to_json(facts)}
 
 
-def _memory_available(meminfo: str) -> int:
-    """Bytes of MemAvailable (proc(5), meminfo), which counts in kB."""
-    lines = dict(line.split(":", 1) for line in meminfo.splitlines() if ":" in line)
-    return int(lines.get("MemAvailable", "0 kB").split()[0]) * 1024
-
-
-def _free(path: Path) -> int | None:
-    """Bytes; None where this user may not look."""
-    try:
-        while not path.exists():
-            path = path.parent
-        status = os.statvfs(path)
-    except OSError:
-        return None
-    return status.f_bavail * status.f_frsize
-
-
-def read_gpus() -> tuple[str, tuple[Gpu, ...], str]:
-    """Driver version, GPUs, and why they can't be read (no driver is the usual reason on a CPU machine)."""
-    import pynvml
-
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return "", (), f"NVML: {error}"
-    try:
-        gpus = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
-        return _text(pynvml.nvmlSystemGetDriverVersion()), gpus, ""
-    except pynvml.NVMLError as error:
-        return "", (), f"NVML: {error}"
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _gpu(nvml: Any, index: int) -> Gpu:
-    handle = nvml.nvmlDeviceGetHandleByIndex(index)
-    major, minor = nvml.nvmlDeviceGetCudaComputeCapability(handle)
-    memory = nvml.nvmlDeviceGetMemoryInfo(handle)
-    return Gpu(
-        index,
-        _text(nvml.nvmlDeviceGetName(handle)),
-        _text(nvml.nvmlDeviceGetUUID(handle)),
-        f"{major}.{minor}",
-        int(memory.total),
-        int(memory.free),
-    )
-
-
-def _text(value: str | bytes) -> str:
-    """NVML's Python binding gave bytes before its release 12."""
-    return value.decode() if isinstance(value, bytes) else value
+def parse(raw: bytes, what: str) -> Facts:
+    """Read the JSON form; `what` names it in errors. Raises MalformedJson."""
+    document = parse_object(raw, what)
+    if document.pop("format", None) != FORMAT:
+        raise MalformedJson(what, f"it is not facts of format {FORMAT}")
+    return from_json(Facts, document, what)

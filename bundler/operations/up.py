@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bundler.core.digest import Digest
-from bundler.core.events import Events, StepEnded, StepStarted, Warned
+from bundler.core.events import Events
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
-from bundler.manifest.lock import Lock, Workload
-from bundler.node.checks import Finding, NodeRefused, Severity, judge, ports
-from bundler.node.facts import read_facts
+from bundler.manifest.lock import Workload
+from bundler.node.findings import Finding
 from bundler.operations.ask import Answer, ask
+from bundler.operations.check import check
 from bundler.operations.history import record_up
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints, is_training, service
@@ -55,20 +55,21 @@ def up(
     timeout: float,
     restart_training: bool = False,
     going_back: bool = False,
+    accepted: Sequence[str] = (),
 ) -> UpResult:
     """Check, verify, load, train, merge, serve, ask; what is done already is left alone.
 
     `timeout` is the seconds that each service may take until it answers. With `restart_training` what the training
-    jobs have made is set aside first; `going_back` keeps the order of the release's history. Raises IntegrityFailed,
-    NodeRefused, EngineFailed, WorkloadFailed, LockedByAnother, NoSpace; whatever was done is kept, and the next `up`
-    goes on.
+    jobs have made is set aside first; `going_back` keeps the order of the release's history;
+    `accepted` are checks that may block. Raises UsageInvalid, IntegrityFailed, NodeRefused, EngineFailed,
+    WorkloadFailed, LockedByAnother, NoSpace; whatever was done is kept, and the next `up` goes on.
     """
     release = Release.of(store, bundle)
     with release.changing():
         lock = read_lock(store, bundle)
         engine = DockerEngine.connect()
         made_from = fingerprints(lock)
-        findings = check(store, lock, release, engine, events)
+        findings = check(store, lock, release, engine, events, accepted)
         require_keys(lock.workloads, release.placement)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
@@ -131,18 +132,3 @@ def _remove_superseded(release: Release, made_from: Mapping[str, Digest], engine
     for found in release.containers():
         if (found.workload, found.fingerprint) not in wanted:
             engine.remove(found.id)
-
-
-def check(store: Store, lock: Lock, release: Release, engine: DockerEngine, events: Events) -> tuple[Finding, ...]:
-    """Judge this node against the bundle, before anything is loaded or run. Raises NodeRefused on a block."""
-    events.emit(StepStarted("check"))
-    facts = read_facts(engine, store.root)
-    ours = (port for found in release.containers() for port in found.ports)
-    findings = (*judge(facts, lock), ports(lock, ours))
-    if any(finding.severity is Severity.BLOCK for finding in findings):
-        raise NodeRefused(findings)
-    for finding in findings:
-        if finding.severity is not Severity.PASS:
-            events.emit(Warned(f"{finding.check}: {finding.what} ({finding.severity.value})"))
-    events.emit(StepEnded("check", f"{len(findings)} checks, none blocks"))
-    return findings

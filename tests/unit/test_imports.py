@@ -99,6 +99,8 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundler.cli.rollback",
         "bundler.cli.unit",
         "bundler.cli.list",
+        "bundler.cli.facts",
+        "bundler.operations.burn",
         "bundler.cli.verify",
         "bundler.cli.inspect",
         "bundler.cli.diff",

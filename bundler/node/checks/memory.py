@@ -1,0 +1,83 @@
+"""The GPUs' memory: as much as planned, free, and nobody else's."""
+
+from __future__ import annotations
+
+from bundler.core.size import format_size
+from bundler.node.facts import Facts, Gpu
+from bundler.node.findings import Finding, Severity, good, unread
+from bundler.node.needs import Needs, setting
+
+DEFAULT_UTILIZATION = 0.9
+"""What vLLM takes of a GPU's whole memory where no flag says (vLLM 0.8.5, gpu_memory_utilization)."""
+_UNNOTICED = 15 << 20
+"""Bytes that a process may hold without being in the way (Meta GCM 1b7bde97, check_processor)."""
+_PROCESSES = "nvidia-smi   # lists them; stop them, or kill PID"
+
+
+def gpu_memory(facts: Facts, needs: Needs) -> Finding:
+    """Has each GPU the memory that the manifest's GPU has?
+
+    With ECC on, NVML reports up to 8 % less than the label says (a T4 of 16 GiB: 15109 MiB).
+    """
+    wanted = needs.hardware.memory
+    small = [gpu for gpu in facts.gpus[: needs.gpus] if gpu.memory_total < wanted * 0.9]
+    if not small:
+        return good("gpu-memory", ", ".join(sorted({format_size(gpu.memory_total) for gpu in facts.gpus})) or "enough")
+    return Finding(
+        "gpu-memory",
+        Severity.BLOCK,
+        f"GPU {small[0].index} has {format_size(small[0].memory_total)}, the bundle needs {format_size(wanted)}",
+        why="training or serving would run out of memory",
+        remedy="name this GPU as the manifest's target and build the bundle again",
+        needed=format_size(wanted),
+    )
+
+
+def gpu_memory_free(facts: Facts, needs: Needs) -> Finding:
+    """Is as much free as the servers take at their start? What this bundle's own containers hold counts as free."""
+    for workload in needs.workloads:
+        if not workload.is_service or not workload.gpus:
+            continue
+        flag = setting(workload, "gpu_memory_utilization") or setting(workload, "mem_fraction_static")
+        share = float(flag) if flag else DEFAULT_UTILIZATION
+        for gpu in facts.gpus[: workload.gpus]:
+            wanted = int(gpu.memory_total * share)
+            if gpu.memory_free + _held_by_us(gpu, needs) < wanted:
+                return Finding(
+                    "gpu-memory-free",
+                    Severity.BLOCK,
+                    f"{format_size(gpu.memory_free)} of GPU {gpu.index} are free, "
+                    f"{workload.name} takes {format_size(wanted)}",
+                    why=f"it takes {share:.0%} of the whole memory when it starts, and ends where less is free (vLLM)",
+                    remedy=_PROCESSES,
+                    needed=format_size(wanted),
+                )
+    return good("gpu-memory-free", "enough" if needs.gpus else "none needed")
+
+
+def _held_by_us(gpu: Gpu, needs: Needs) -> int:
+    """Bytes; all of the GPU where the driver does not say what our process has of it."""
+    ours = [process.memory for process in gpu.processes if process.container in needs.ours]
+    return sum(ours) if all(ours) else gpu.memory_total
+
+
+def gpu_processes(facts: Facts, needs: Needs) -> Finding:
+    """Does anybody else use the GPUs? What this bundle runs already does not count."""
+    unreadable = [gpu for gpu in facts.gpus[: needs.gpus] if "processes" in gpu.unreadable]
+    if unreadable:
+        gpu = unreadable[0]
+        return unread("gpu-processes", f"what runs on GPU {gpu.index}", gpu.unreadable["processes"])
+    for gpu in facts.gpus[: needs.gpus]:
+        for process in gpu.processes:
+            hidden = process.memory == 0
+            if process.container in needs.ours or (not hidden and process.memory <= _UNNOTICED):
+                continue
+            return Finding(
+                "gpu-processes",
+                Severity.BLOCK if needs.lock else Severity.WARN,
+                f"process {process.pid} ({process.name or '?'}) uses GPU {gpu.index}"
+                + ("" if hidden else f", {format_size(process.memory)} of it"),
+                why="it would share memory and time with the bundle; --accept gpu-processes where that is meant",
+                remedy=_PROCESSES,
+            )
+    return good("gpu-processes", "none" if needs.gpus else "none needed")
