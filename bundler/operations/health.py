@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from urllib.parse import urlsplit
 
 TIMEOUT = 1.0
 """Seconds: `status` is looked at, and a service on this machine answers at once or is busy starting."""
@@ -11,12 +10,15 @@ TIMEOUT = 1.0
 _HEALTH = {"vllm": "/health", "sglang": "/health"}
 """Where a kind of service says how it is (vLLM and SGLang, `GET /health`); others show a page."""
 
+_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+"""A service that is bound to every address is asked at the loopback's."""
+
 
 def health(kind: str, address: str) -> str:
-    """`healthy`, or in a few words what came instead."""
-    where = urlsplit(address)
-    host = where.hostname or "127.0.0.1"
-    connection = http.client.HTTPConnection("127.0.0.1" if host == "0.0.0.0" else host, where.port, timeout=TIMEOUT)
+    """`healthy`, or in a few words what came instead. The address is `http://BIND:PORT`, as the release records it."""
+    bind, _, port = address.removeprefix("http://").rpartition(":")
+    host = _REACHED.get(bind, bind)
+    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
     try:
         connection.request("GET", _HEALTH.get(kind, "/"))
         status = connection.getresponse().status
