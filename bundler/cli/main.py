@@ -29,6 +29,7 @@ VERBS: dict[str, dict[str, str]] = {
         "check": "Say whether this node can run a bundle.",
         "status": "Show what runs.",
         "logs": "Show what a job or a service says.",
+        "evaluate": "Compare base and tuned model on a test split.",
         "fetch-results": "Make a bundle of what a training left.",
         "down": "Stop a release; results and store stay.",
     },

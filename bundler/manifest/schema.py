@@ -9,6 +9,7 @@ from pydantic import Field
 
 from bundler.core.reference import BundleName
 from bundler.manifest.artifacts import AnyDataset, Image, Model
+from bundler.manifest.evaluation import Evaluate
 from bundler.manifest.fields import (
     BundleNameText,
     BundleVersionText,
@@ -52,6 +53,7 @@ class Manifest(Section):
     models: dict[Name, Model] = Field(default={}, description="Models, by name.")
     datasets: dict[Name, AnyDataset] = Field(default={}, description="Datasets, by name.")
     train: Train | None = Field(default=None, description="The training job.")
+    evaluate: Evaluate | None = Field(default=None, description="What `bundle evaluate` asks.")
     serve: VllmService | None = Field(default=None, description="The service that answers `ask`.")
     services: dict[Name, VllmService] = Field(default={}, description="Further services, by name.")
     ask: AskField | None = Field(

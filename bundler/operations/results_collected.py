@@ -71,7 +71,7 @@ def collect(release: Release, lock: Lock, *, merged: bool) -> Collected:
     for path in _PICKLED:
         found.pop(path, None)
     drawn = _draw(place, train.name, records)
-    for job in jobs:
+    for job in (*jobs, *(job for job in lock.evaluations if release.log(job.name).is_file())):
         records |= _told(release, job)
     return Collected(found, dict(_files(release.results(merge.name))) if merged and merge else {}, records, drawn)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem
-from bundler.manifest.rules import bases, datasets, images, names, serving, target, training
+from bundler.manifest.rules import bases, datasets, evaluation, images, names, serving, target, training
 from bundler.manifest.schema import Manifest
 
 RULES = (
@@ -20,6 +20,7 @@ RULES = (
     *training.RULES,
     *datasets.RULES,
     *serving.RULES,
+    *evaluation.RULES,
 )
 
 
