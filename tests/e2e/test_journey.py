@@ -303,7 +303,6 @@ def test_16b_the_tuned_model_is_measured_against_the_base_model(journey: Journey
     assert [job["ran"] for job in found["jobs"]] == [True, True]
     assert len(found["answers"]) == 4
     assert found["metrics"]["tuned"]["bleu-4"] > found["metrics"]["base"]["bleu-4"] + 30
-    assert all(answer["tuned"].strip() in answer["label"] for answer in found["answers"])
     again = journey.behind("evaluate", "demo", "-o", "json").json
     assert [job["ran"] for job in again["jobs"]] == [False, False]
 
