@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bundler.cli.status import document, text, training
+from bundler.node import gpu_load
 from bundler.node.gpu_load import GpuLoad
 from bundler.operations.health import health
 from bundler.operations.results_read import training_progress
@@ -128,3 +129,21 @@ def test_scripts_get_all_of_it() -> None:
     assert found["gpus"] == [
         {"index": 0, "name": "NVIDIA L20", "memory_used": 12 * 10**9, "memory_total": 48 * 10**9, "utilisation": 97}
     ]
+
+
+class _Nvml:
+    """NVML's functions on a GPU that is cut into instances, which have no utilisation (MIG)."""
+
+    class NVMLError(Exception): ...
+
+    def __init__(self) -> None:
+        self.nvmlDeviceGetHandleByIndex = lambda index: index
+        self.nvmlDeviceGetName = lambda _: b"NVIDIA H100"
+        self.nvmlDeviceGetMemoryInfo = lambda _: type("Memory", (), {"used": 3, "total": 80})
+
+    def nvmlDeviceGetUtilizationRates(self, _: int) -> None:
+        raise self.NVMLError
+
+
+def test_a_gpu_that_states_no_utilisation_is_still_shown() -> None:
+    assert gpu_load._load(_Nvml(), 1) == GpuLoad(1, "NVIDIA H100", 3, 80, None)
