@@ -15,15 +15,23 @@ from bundler.store.layout import Store
 
 @click.command("logs")
 @click.argument("bundle")
-@click.argument("workload")
+@click.argument("workload", required=False)
 @click.option("-n", "--tail", type=click.IntRange(min=1), help="Only so many of the last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until it ends.")
 @options.store
 @options.running("logs")
-def command(bundle: str, workload: str, tail: int | None, follow: bool, store: Path, events: Events) -> None:  # noqa: ARG001
-    """Show what a job or a service says.
+def command(
+    bundle: str,
+    workload: str | None,
+    tail: int | None,
+    follow: bool,
+    store: Path,
+    events: Events,  # noqa: ARG001
+) -> None:
+    """Show what a job or a service says; without a WORKLOAD, what each of them says. Works while the engine is down.
 
     \b
+    bundle logs demo
     bundle logs demo train
     bundle logs demo serve -n 50 -f
     """

@@ -30,6 +30,8 @@ VERBS: dict[str, dict[str, str]] = {
         "check": "Say whether this node can run a bundle.",
         "status": "Show what runs.",
         "logs": "Show what a job or a service says.",
+        "evaluate": "Compare base and tuned model on a test split.",
+        "fetch-results": "Make a bundle of what a training left.",
         "down": "Stop a release; results and store stay.",
         "rollback": "Go back to the release before, with its results.",
         "unit": "Write a systemd unit: services come back after boot.",
@@ -54,7 +56,7 @@ class _Verbs(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = import_module(f"bundler.cli.{cmd_name}").command
+        command: click.Command = import_module(f"bundler.cli.{cmd_name.replace('-', '_')}").command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002

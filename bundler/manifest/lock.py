@@ -219,7 +219,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """All of it. `workloads` stand in the order in which they run."""
+    """All of it. `workloads` stand in the order in which they run; `evaluations` are jobs that run when asked for."""
 
     format: int
     name: str
@@ -231,15 +231,17 @@ class Lock:
     datasets: tuple[LockedFiles, ...] = ()
     workloads: tuple[Workload, ...] = ()
     question: Question | None = None
+    evaluations: tuple[Workload, ...] = ()
 
     def __post_init__(self) -> None:
         """Every name that is used is there. Raises MalformedJson."""
         images = {image.name for image in self.images}
         sources = {f"models/{model.name}" for model in self.models}
         sources |= {f"datasets/{dataset.name}" for dataset in self.datasets}
-        if len({workload.name for workload in self.workloads}) < len(self.workloads):
+        everything = (*self.workloads, *self.evaluations)
+        if len({workload.name for workload in everything}) < len(everything):
             raise MalformedJson("the lock", "two of its workloads have one name")
-        for workload in self.workloads:
+        for workload in everything:
             needed = {mount.source for mount in workload.mounts}
             if not workload.command or workload.image not in images or not needed <= sources:
                 raise MalformedJson("the lock", f"{workload.name} has no command, or needs what is not in the bundle")

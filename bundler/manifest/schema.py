@@ -11,6 +11,7 @@ from pydantic import Field
 from bundler.core.reference import BundleName
 from bundler.manifest.apps import AnyService
 from bundler.manifest.artifacts import AnyDataset, Image, Model
+from bundler.manifest.evaluation import Evaluate
 from bundler.manifest.fields import (
     BundleNameText,
     BundleVersionText,
@@ -57,6 +58,7 @@ class Manifest(Section):
     models: dict[Name, Model] = Field(default={}, description="Models, by name.")
     datasets: dict[Name, AnyDataset] = Field(default={}, description="Datasets, by name.")
     train: Train | None = Field(default=None, description="The training job.")
+    evaluate: Evaluate | None = Field(default=None, description="What `bundle evaluate` asks.")
     serve: AnyModelService | None = Field(default=None, description="The service that answers `ask`.")
     services: dict[Name, AnyService] = Field(default={}, description="Further services, by name.")
     ask: AskField | None = Field(

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from bundler.core.descriptor import TITLE, Descriptor
-from bundler.core.errors import IntegrityFailed
 from bundler.core.events import Events
-from bundler.core.media_types import BUNDLE, LOCK, OCI_INDEX, OCI_MANIFEST
-from bundler.core.strict_json import canonical
 from bundler.manifest.artifacts import LocalDataset, LocalModel, RegistryImage, UrlModel
 from bundler.manifest.lock import Lock
 from bundler.manifest.mirrors import Mirrors
@@ -18,13 +14,12 @@ from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
 from bundler.operations.preflight import Preflight, announce, preflight
+from bundler.operations.record import record
 from bundler.sources import files, images, url
 from bundler.sources.cached import Adopted, adopt_cached
 from bundler.sources.fetch import FetchResult, fetch
 from bundler.sources.models import model_downloads
-from bundler.sources.oci_manifest import twin
 from bundler.sources.source import Download
-from bundler.store.contents import place_agent
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
 
@@ -39,19 +34,6 @@ class BuildResult:
     linked: Adopted
     bytes: int
     seconds: float
-
-
-class BundleIncomplete(IntegrityFailed):
-    """Blobs that the lock pins are in no source: an image that was built elsewhere, and is not in this store."""
-
-    def __init__(self, wanted: Lock, store: Store, lacking: tuple[Descriptor, ...]) -> None:
-        built = [image.name for image in wanted.images if image.recipe and {*image.blobs, image.manifest} & {*lacking}]
-        what = f"images built elsewhere: {', '.join(built)}" if built else ", ".join(str(b.digest) for b in lacking)
-        super().__init__(
-            f"{store.root} lacks {len(lacking)} blobs of {wanted.bundle} ({what})",
-            because="the lock pins a build whose layers only the store has that it was built into",
-            hint="bundle build MANIFEST   # without --locked builds anew; or name the store that has it with --store",
-        )
 
 
 def build(
@@ -131,42 +113,3 @@ def _downloads(manifest: Manifest, wanted: Lock, mirrors: Mirrors, events: Event
         else:
             found += url.downloads(dataset)
     return found
-
-
-def record(wanted: Lock, store: Store) -> BundleEntry:
-    """Write the bundle's root and list it in the index, when every blob is there; the agent goes beside it.
-
-    Raises BundleIncomplete.
-    """
-    name = wanted.bundle
-    lacking = store.missing(wanted.blobs())
-    if lacking:
-        raise BundleIncomplete(wanted, store, lacking)
-    listed = [_titled(store.put(wanted.encode(), LOCK), "lock")]
-    named: list[Descriptor] = []
-    for image in wanted.images:
-        listed.append(_titled(image.manifest, f"image {image.name}"))
-        readable = image.manifest
-        if second := twin(image):
-            readable = store.put(second, OCI_MANIFEST)
-            listed.append(_titled(readable, f"image {image.name}, for OCI tools"))
-        named.append(readable.named(name.artifact(image.name)))
-    for kind, artifacts in (("model", wanted.models), ("dataset", wanted.datasets)):
-        for artifact in artifacts:
-            listed.append(_titled(artifact.manifest, f"{kind} {artifact.name}"))
-            named.append(artifact.manifest.named(name.artifact(artifact.name)))
-    listed.append(_titled(wanted.agent.blob, "agent"))
-    document = {
-        "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
-        "artifactType": BUNDLE,
-        "manifests": [entry.to_json() for entry in listed],
-    }
-    root = replace(store.put(canonical(document), OCI_INDEX), artifact_type=BUNDLE).named(str(name))
-    store.record((root, *named))
-    place_agent(store, wanted.agent.blob.digest)
-    return BundleEntry(name, root)
-
-
-def _titled(blob: Descriptor, title: str) -> Descriptor:
-    return replace(blob, annotations={TITLE: title})

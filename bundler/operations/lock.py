@@ -39,6 +39,7 @@ from bundler.sources.selection import Patterns
 from bundler.store.layout import Store
 from bundler.store.leases import leasing
 from bundler.store.space import need, require
+from bundler.workloads.evaluation import evaluations
 from bundler.workloads.graph import question, workloads
 
 if TYPE_CHECKING:
@@ -157,6 +158,7 @@ class _Resolver:
             datasets=datasets,
             workloads=workloads(manifest),
             question=question(manifest),
+            evaluations=evaluations(manifest),
         )
 
     def _image(self, name: str, image: Image) -> LockedImage:

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.engine.listing import Listed, containers
+from bundler.node.gpu_load import GpuLoad, read_gpu_load
+from bundler.operations.health import health
 from bundler.operations.release_record import RELEASES, ReleaseRecord, WorkloadRecord, read_job, read_release
+from bundler.operations.results_read import training_progress
+from bundler.workloads.training_log import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,12 +18,15 @@ class WorkloadStatus:
     """A job (done, running, ended, failed, waiting) or a service (up, failed, down), in a sentence.
 
     A job that has ended, and is not done, ended well while no `up` watched: the next `up` takes its results.
+    `health` is what a service that is up answers; `training` how far a training is, or how it ended.
     """
 
     name: str
     kind: str
     state: str
     detail: str
+    health: str = ""
+    training: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,21 @@ class ReleaseStatus:
     workloads: tuple[WorkloadStatus, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """All releases of a store, and what the node's GPUs do (none are listed where there is no release)."""
+
+    releases: tuple[ReleaseStatus, ...]
+    gpus: tuple[GpuLoad, ...] = ()
+
+
 Containers = dict[tuple[str, str], Listed]
+
+
+def node_status(store: Path) -> NodeStatus:
+    """The releases of the store in this directory, and the GPUs. Raises NoEngine as `status`."""
+    releases = status(store)
+    return NodeStatus(releases, read_gpu_load() if releases else ())
 
 
 def status(store: Path) -> tuple[ReleaseStatus, ...]:
@@ -53,11 +74,14 @@ def _release(directory: Path, record: ReleaseRecord, listed: tuple[Listed, ...])
 def _workload(directory: Path, workload: WorkloadRecord, ours: Containers) -> WorkloadStatus:
     if workload.address:
         state, detail = _service_state(workload.name, ours)
-        return WorkloadStatus(workload.name, workload.kind, state, detail or workload.address)
+        answers = health(workload.kind, workload.address) if state == "up" else ""
+        return WorkloadStatus(workload.name, workload.kind, state, detail or workload.address, answers)
     record = read_job(directory, workload.name)
     done = record is not None and record.fingerprint == workload.fingerprint and record.seconds is not None
     state, detail = ("done", "") if done else _job_state(ours.get((workload.name, "job")))
-    return WorkloadStatus(workload.name, workload.kind, state, detail)
+    told = workload.kind == "train" and state != "waiting"
+    training = training_progress(directory / "results" / workload.name) if told else None
+    return WorkloadStatus(workload.name, workload.kind, state, detail, training=training)
 
 
 def _service_state(name: str, ours: Containers) -> tuple[str, str]:

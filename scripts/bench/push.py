@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from bundler.core.digest import Digest
 from bundler.core.media_types import AGENT, RAW
 from bundler.manifest.lock import FORMAT, Hardware, Lock, LockedAgent, LockedFile
-from bundler.operations.build import record
+from bundler.operations.record import record
 from bundler.sources.modelpack import lock_files, put_manifest
 from bundler.store.ingest import Ingest
 from bundler.store.layout import Store

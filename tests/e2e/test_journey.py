@@ -20,6 +20,7 @@ import pytest
 
 from bundler.core.digest import Digest
 from bundler.store.closure import closure
+from bundler.store.contents import read_lock
 from bundler.store.layout import Store
 from scripts.world import steps
 from scripts.world.engine import Engine
@@ -295,6 +296,27 @@ def test_16_status_and_logs_show_what_happened(journey: Journey) -> None:
     assert {w["name"]: w["state"] for w in status["workloads"]} == {"train": "done", "merge": "done", "serve": "up"}
     assert "train_loss" in journey.behind("logs", "demo", "train").out
     assert "/health" in journey.behind("logs", "demo", "serve").out
+
+
+def test_16b_the_tuned_model_is_measured_against_the_base_model(journey: Journey) -> None:
+    found = journey.behind("evaluate", "demo", "-o", "json").json
+    assert [job["ran"] for job in found["jobs"]] == [True, True]
+    assert len(found["answers"]) == 4
+    assert found["metrics"]["tuned"]["bleu-4"] > found["metrics"]["base"]["bleu-4"] + 30
+    again = journey.behind("evaluate", "demo", "-o", "json").json
+    assert [job["ran"] for job in again["jobs"]] == [False, False]
+
+
+def test_16c_the_results_come_back_as_a_bundle(journey: Journey) -> None:
+    results = journey.host.parent / "results"
+    shutil.rmtree(results, ignore_errors=True)
+    fetched = journey.behind("fetch-results", "demo", results, "--merged", "-o", "json").json
+    assert sorted(fetched["artifacts"]) == ["merged", "records", "trained"]
+    journey.online("verify", "demo-results", "--store", results)
+    lock = read_lock(Store.open(results), Store.open(results).find("demo-results"))
+    records = {file.path for file in lock.datasets[0].files}
+    assert records >= {"train/training_loss.png", "train/train.log", "evaluate-tuned/generated_predictions.jsonl"}
+    shutil.rmtree(results)
 
 
 def test_17_a_container_that_was_killed_is_brought_back_without_training_again(journey: Journey) -> None:

@@ -82,16 +82,17 @@ def test_a_directory_of_the_last_version_gives_way_to_a_file_of_this_one(store: 
     assert (tmp_path / "store").is_dir()
 
 
-def test_a_pipe_or_a_socket_among_a_jobs_results_does_not_hold_up_their_record(tmp_path: Path) -> None:
+def test_a_pipe_or_a_socket_among_a_jobs_results_does_not_hold_up_their_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     release = Release(tmp_path / "demo", BundleName("demo", "1"), Digest.of(b"root"))
     results = release.results("train")
     results.mkdir(parents=True)
     (results / "model").write_bytes(DATA)
     os.mkfifo(results / "pipe")
     with socket.socket(socket.AF_UNIX) as left:
-        os.chdir(results)  # a socket's path has at most 107 bytes
+        monkeypatch.chdir(results)  # a socket's path has at most 107 bytes
         left.bind("socket")
-        os.chdir("/")
     release.settle_results("train")
     assert (results / "model").stat().st_mode & 0o444 == 0o444
 

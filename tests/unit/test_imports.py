@@ -95,6 +95,8 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundler.cli.check",
         "bundler.cli.status",
         "bundler.cli.logs",
+        "bundler.cli.evaluate",
+        "bundler.cli.fetch_results",
         "bundler.cli.down",
         "bundler.cli.rollback",
         "bundler.cli.unit",

@@ -17,6 +17,7 @@ from bundler.manifest.hardware import hardware
 from bundler.manifest.loader import load
 from bundler.manifest.lock import Workload
 from bundler.manifest.schema import Manifest
+from bundler.workloads.evaluation import evaluations
 from bundler.workloads.graph import question, workloads
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +28,7 @@ MANIFESTS = sorted((ROOT / "manifests").glob("*.yaml"))
 def rendered(manifest: Manifest) -> str:
     parts = ["# hardware and question", canonical(to_json(hardware(manifest.target)), indent=2).decode().rstrip()]
     parts.append(canonical(to_json(question(manifest)), indent=2).decode())
-    for workload in workloads(manifest):
+    for workload in (*workloads(manifest), *evaluations(manifest)):
         parts += [*_workload(workload), ""]
     return "\n".join(parts)
 

@@ -13,6 +13,7 @@ from bundler.manifest.rules import (
     bases,
     datasets,
     distribution,
+    evaluation,
     extra_arguments,
     images,
     names,
@@ -42,6 +43,7 @@ RULES = (
     *serving.RULES,
     *server_flags.RULES,
     *services.RULES,
+    *evaluation.RULES,
 )
 
 
