@@ -115,3 +115,11 @@ def test_parquet_is_not_judged_and_says_so(tmp_path: Path) -> None:
     verdict = judge(tmp_path / "d.parquet", Description())
     assert verdict.unread
     assert verdict.usable
+
+
+def test_an_answer_that_pre_training_never_reads_may_be_an_object(tmp_path: Path) -> None:
+    record = {"conversations": [{"from": "human", "value": "q", "more": {}}], "x": 1}
+    kto = {"instruction": "a", "input": "", "output": {"a": 1}, "t": False}
+    description = Description(columns=Columns(kto_tag="t"))
+    assert judge(write(tmp_path / "k.json", [kto]), description, stage="pt").kept == 1
+    assert judge(write(tmp_path / "s.json", [record]), Description("sharegpt")).kept == 0

@@ -33,7 +33,11 @@ class Content:
 
     def take(self, aligned: Aligned, place: Callable[[], Place], *, search: bool) -> None:
         """One record; `search` says that its file's stretch may hold placeholders."""
-        print_ = hash(tuple(message[1] for message in (*aligned.prompt, *aligned.response)))
+        contents = tuple(message[1] for message in (*aligned.prompt, *aligned.response))
+        try:
+            print_ = hash(contents)
+        except TypeError:  # an answer that this stage does not look at may be anything
+            print_ = hash(str(contents))
         if print_ in self.prints:
             self.note("duplicate", place, str(aligned.prompt[0][1])[:40] if aligned.prompt else "")
         elif len(self.prints) < REMEMBERED:

@@ -159,10 +159,9 @@ class _Messages(_Converter):
 
     def field(self, message: Any, key: str) -> Any:
         """A field of a message. Raises Raises for what is no object."""
-        if message is None:  # between objects: one whose fields are all null
-            message = {}
         if type(message) is not dict:
-            raise Raises(f"a message is {str(message)[:30]!r}, not an object", "TypeError")
+            said = "null" if message is None else f"{str(message)[:30]!r}"
+            raise Raises(f"a message is {said}, not an object", "TypeError")
         value = message.get(key)
         if value is None and key not in message:
             self.touch(f"{self.c.messages}[].{key}")
