@@ -225,11 +225,18 @@ class _Typed:
     def __init__(self) -> None:
         self.count = 0
         self.known: set[tuple[bool, ...]] = set()
+        self.system: type | None = None
         self.missing = {"the prompt", "the answer", "the system prompt", "the tools", "images", "videos", "audios"}
 
     def see(self, aligned: Aligned) -> None:
         """Raises Raises when something comes first after a thousand records without it."""
         self.count += 1
+        if aligned.system is not None and type(aligned.system) is not self.system:
+            if self.system is not None:
+                raise Raises(
+                    "the system prompt is of one type in some records and of another in this", "ArrowTypeError"
+                )
+            self.system = type(aligned.system)
         signature = (
             not aligned.prompt,
             not aligned.response,
