@@ -1,0 +1,1 @@
+"""Numbers and advice before the gap: memory, steps, data."""

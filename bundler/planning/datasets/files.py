@@ -1,0 +1,145 @@
+"""A dataset's files, and their records in the order and with the types that LLaMA-Factory sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundler.planning.datasets import json_file, table_file
+from bundler.planning.datasets.content import may_have_forgotten
+from bundler.planning.datasets.shape import Shape
+from bundler.planning.datasets.verdict import CannotRead, Place, Raises
+
+TYPES = {"arrow": "arrow", "csv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet", "txt": "text"}
+"""0.9.3, extras/constants.py, FILEEXT2TYPE."""
+
+
+@dataclass(slots=True)
+class Row:
+    """A record of a file. Its place is found out only when it is asked for, as that counts lines."""
+
+    value: dict[str, Any]
+    file: str
+    number: int
+    found: json_file.Found | None
+    line: int
+    suspect: bool
+
+    def place(self) -> Place:
+        """Where it lies."""
+        return Place(self.file, self.number, json_file.line_of(self.found) if self.found else self.line)
+
+
+def listed(path: Path) -> list[Path]:
+    """The files that are read. Raises Raises as the loader would (0.9.3, data/loader.py, _load_single_dataset)."""
+    if path.is_dir():
+        files = sorted(one for one in path.iterdir() if not one.name.startswith("."))
+    elif path.is_file():
+        files = [path]
+    else:
+        raise Raises(f"{path} is not there")
+    if not files:
+        raise Raises(f"{path} has no files", "IndexError")
+    kinds = {TYPES.get(file.suffix[1:]) for file in files}
+    if kinds == {None}:
+        raise Raises(f"{files[0].name} is none of {', '.join(sorted(TYPES))}")
+    if len(kinds) > 1 or None in kinds:
+        names = ", ".join(file.name for file in files[:4])
+        raise Raises(f"all files of a folder must be of one type, and it has {names}")
+    return files
+
+
+class Rows:
+    """All records, one table after the other. `schema` is the first table's, into which all others must fit."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self.files = files
+        self.schema: Shape | None = None
+
+    def __iter__(self) -> Iterator[Row]:
+        """Raises Raises with a place, and CannotRead."""
+        self.schema = None
+        for file in self.files:
+            for rows, shape in self._tables(file):
+                for row in rows:
+                    try:
+                        shape.see(row.value)
+                    except Raises as error:
+                        raise Raises(error.reason, error.error, place=row.place()) from error
+                    yield row
+                self._fits(shape, file)
+
+    def _fits(self, shape: Shape, file: Path) -> None:
+        if self.schema is None:
+            self.schema = shape
+        elif problem := self.schema.missing(shape):
+            raise Raises(problem, "DatasetGenerationError", place=Place(file.name, 0, 0))
+
+    def _tables(self, file: Path) -> Iterator[tuple[Iterator[Row], Shape]]:
+        kind = TYPES[file.suffix[1:]]
+        try:
+            if kind == "json":
+                yield from _json(file)
+            elif kind in ("csv", "text"):
+                yield from _plain(file, kind)
+            else:
+                raise CannotRead(f"{file.name}: {kind} files are not read here: LLaMA-Factory decides")
+        except Raises as error:
+            raise error if error.place else Raises(error.reason, error.error, place=Place(file.name, 0, 0)) from error
+
+
+def _json(file: Path) -> Iterator[tuple[Iterator[Row], Shape]]:
+    first = json_file.begins_with(file)
+    if not first:
+        raise Raises("the file is empty", "SchemaInferenceError")
+    if first == "[":
+        yield _array(file), Shape(dates=False)
+        return
+    if first != "{":
+        raise Raises(f"it begins with {first!r}, and not with an object or an array", "ArrowInvalid")
+    number = 0
+    for chunk in json_file.lines(file):
+        yield _chunk(file.name, chunk, number), Shape(dates=True)
+        number += len(chunk)
+
+
+def _chunk(name: str, chunk: list[json_file.Found], number: int) -> Iterator[Row]:
+    suspect = bool(chunk) and may_have_forgotten(chunk[0][1])
+    for found in chunk:
+        number += 1
+        yield Row(found[0], name, number, found, 0, suspect)
+
+
+def _array(file: Path) -> Iterator[Row]:
+    text = ""
+    suspect = False
+    for number, found in enumerate(json_file.array(file), start=1):
+        if found[1] is not text:
+            text = found[1]
+            suspect = may_have_forgotten(text)
+        value = found[0]
+        if type(value) is not dict:
+            place = Place(file.name, number, json_file.line_of(found))
+            raise Raises(f"not an object: {str(value)[:30]!r}", "TypeError", place=place)
+        yield Row(value, file.name, number, found, 0, suspect)
+
+
+def _plain(file: Path, kind: str) -> Iterator[tuple[Iterator[Row], Shape]]:
+    number = 0
+    any_table = False
+    for rows in table_file.table(file) if kind == "csv" else table_file.text(file):
+        if rows or not any_table:
+            yield _rows(file.name, rows, number), Shape(dates=False)
+        any_table = any_table or bool(rows)
+        number += len(rows)
+    if not any_table and kind == "text":
+        raise Raises("the file is empty", "SchemaInferenceError")
+
+
+def _rows(name: str, rows: list[table_file.Row], number: int) -> Iterator[Row]:
+    for value, line in rows:
+        number += 1
+        suspect = any(may_have_forgotten(cell) for cell in value.values() if type(cell) is str)
+        yield Row(value, name, number, None, line, suspect)

@@ -1,0 +1,61 @@
+"""Steps of a training: as transformers' own Trainer, accelerate's sampler and datasets' split counted them."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bundler.planning.steps import Schedule, checkpoints, packed, split, steps
+
+REAL: dict[str, list[Any]] = json.loads((Path(__file__).parent.parent / "fixtures" / "steps.json").read_text())
+
+
+def test_steps_and_warm_up_are_those_of_the_pinned_trainer() -> None:
+    for one in REAL["steps"]:
+        schedule = Schedule(one["b"], one["a"], gpus=one["w"], epochs=one["e"], warmup_ratio=0.03)
+        mine = steps(one["n"], schedule)
+        assert (mine.per_epoch, mine.total, mine.warmup) == (one["per_epoch"], one["total"], one["warmup"]), one
+
+
+def test_the_validation_split_is_the_one_of_datasets() -> None:
+    for samples, share, train, held in REAL["splits"]:
+        if train is None:
+            with pytest.raises(ValueError, match="leaves none"):
+                split(samples, share)
+        else:
+            assert split(samples, share) == (train, held)
+
+
+def test_the_common_floor_rule_would_promise_another_number() -> None:
+    mine = steps(100, Schedule(batch_size=3, gpus=8, epochs=3))
+    assert (mine.per_epoch, mine.total, mine.floor_rule) == (5, 15, 12)
+
+
+def test_a_checkpoint_is_written_at_the_end_too() -> None:
+    assert [checkpoints(total, 500) for total in (1, 500, 501, 1000)] == [1, 1, 2, 2]
+    schedule = Schedule(batch_size=1, epochs=1, save_steps=10)
+    assert steps(35, schedule).checkpoint_bytes(100) == 400
+    assert steps(35, schedule).checkpoint_bytes(100, limit=2) == 200
+
+
+def greedy(lengths: list[int], cutoff: int) -> int:
+    """The largest that fits, again and again (0.9.3, processor/processor_utils.py)."""
+    left = sorted(length for length in lengths if length <= cutoff)
+    count = 0
+    while left:
+        room, count = cutoff, count + 1
+        while any(length <= room for length in left):
+            room -= left.pop(max(i for i, length in enumerate(left) if length <= room))
+    return count
+
+
+def test_packing_stays_within_the_interval() -> None:
+    r = random.Random(1)
+    for _ in range(100):
+        lengths = [r.randrange(1, r.choice([20, 60, 130])) for _ in range(r.randrange(1, 60))]
+        fewest, most = packed(lengths, 100)
+        assert fewest <= greedy(lengths, 100) <= most
