@@ -166,7 +166,7 @@ def test_training_again_makes_the_tuned_evaluation_run_again_and_the_base_one_no
 
 def test_without_a_trained_model_there_is_nothing_to_compare(store: Store, trained: BundleEntry) -> None:
     release = Release.of(store, trained)
-    release.outdate("train")
+    release.outdate("train", fingerprints(read_lock(store, trained))["train"])
     with pytest.raises(CannotEvaluate) as refused:
         evaluate(store, trained, Silence())
     assert refused.value.because == "its training has not ended well"

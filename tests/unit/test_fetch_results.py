@@ -164,7 +164,7 @@ def test_a_job_that_has_not_ended_well_is_refused_with_the_reason(
     with _refused("it still runs, was interrupted, or failed") as failed:
         fetch_results(store, trained, target, Silence())
     assert failed.value.hint == f"bundle logs demo:1.0.0 train --store {store.root}"
-    release.outdate("train")
+    release.outdate("train", made_from)
     with _refused("another definition"):
         fetch_results(store, trained, target, Silence())
     (release.results("train").parent / "train.json").unlink()
