@@ -162,7 +162,7 @@ def test_a_host_that_refuses_the_connection(bundle: Bundle, tmp_path: Path) -> N
     assert f"127.0.0.1 refuses connections on port {port}" in refusal(outcome)
 
 
-@pytest.mark.parametrize("verb", ["up", "check", "down", "status"])
+@pytest.mark.parametrize("verb", ["up", "down", "status"])
 def test_an_engine_that_is_not_there(bundle: Bundle, tmp_path: Path, verb: str) -> None:
     store = Store.create(tmp_path / "store")
     entry = make_bundle(store)
@@ -177,6 +177,19 @@ def test_an_engine_that_is_not_there(bundle: Bundle, tmp_path: Path, verb: str) 
     assert f"no container engine answers at unix://{socket_path}" in said
     assert "No such file or directory" in said
     assert "hint: systemctl start docker" in said
+
+
+def test_a_check_without_an_engine_judges_the_rest_of_the_node_and_blocks(bundle: Bundle, tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    entry = make_bundle(store)
+    socket_path = tmp_path / "none.sock"
+    words = ("check", str(entry.name), "--store", store.root, "-o", "json")
+    outcome = bundle(*words, check=False, DOCKER_HOST=f"unix://{socket_path}")
+    assert outcome.code == 13
+    found = {finding["check"]: finding for finding in outcome.json["findings"]}
+    assert found["engine"]["severity"] == "block"
+    assert f"no container engine answers at unix://{socket_path}" in found["engine"]["what"]
+    assert len(found) > 10
 
 
 def test_v_shows_the_traceback_that_is_otherwise_only_in_the_log(bundle: Bundle, tmp_path: Path) -> None:
