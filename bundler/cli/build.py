@@ -25,6 +25,7 @@ from bundler.manifest.settings import Settings
     "--export", "destinations", multiple=True, type=click.Path(path_type=Path), help="Then write volumes here."
 )
 @options.store
+@options.accept
 @options.network
 @options.output
 @options.running("build")
@@ -34,6 +35,7 @@ def command(
     dry_run: bool,
     rate: int | None,
     destinations: tuple[Path, ...],
+    accepted: tuple[str, ...],
     store: Path,
     settings: Settings,
     output: str,
@@ -61,10 +63,12 @@ def command(
         raise click.UsageError("--export and --dry-run exclude each other")
     wanted, opened = load(manifest), Store.create(store)
     if dry_run:
-        rehearsed = rehearse_build(wanted, manifest, opened, events, locked=locked, settings=settings)
+        rehearsed = rehearse_build(
+            wanted, manifest, opened, events, locked=locked, settings=settings, accepted=accepted
+        )
         options.show(output, dry_document(rehearsed, opened, rate), dry_text(rehearsed, opened, rate))
         return
-    result = build(wanted, manifest, opened, events, locked=locked, settings=settings)
+    result = build(wanted, manifest, opened, events, locked=locked, settings=settings, accepted=accepted)
     exported = export(opened, result.bundle, destinations, events) if destinations else None
     fetched = f"{len(result.fetched.fetched)} blobs fetched, {len(result.fetched.present)} were there"
     options.show(

@@ -16,10 +16,13 @@ from bundler.operations.lock import LockResult
 @click.command("lock")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @options.store
+@options.accept
 @options.network
 @options.output
 @options.running("lock")
-def command(manifest: Path, store: Path, settings: Settings, output: str, events: Events) -> None:
+def command(
+    manifest: Path, accepted: tuple[str, ...], store: Path, settings: Settings, output: str, events: Events
+) -> None:
     """Resolve a manifest to digests, write MANIFEST.lock.json, and say what moved since the last time.
 
     Images that are made from dockerfiles are built for it, unless their recipe is the same as before.
@@ -33,7 +36,7 @@ def command(manifest: Path, store: Path, settings: Settings, output: str, events
     from bundler.operations.lock import lock
     from bundler.store.layout import Store
 
-    result = lock(load(manifest), manifest, Store.create(store), events, settings=settings)
+    result = lock(load(manifest), manifest, Store.create(store), events, settings=settings, accepted=accepted)
     options.show(output, document(result), text(result))
 
 

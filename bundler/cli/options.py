@@ -82,6 +82,15 @@ output = click.option(
 )
 
 
+accept = click.option(
+    "--accept",
+    "accepted",
+    multiple=True,
+    type=click.Choice(["data"]),
+    help="Go on though this check refuses: data, what the training makes of the datasets.",
+)
+
+
 def network(function: Function) -> Function:
     """Options on how registries and hubs are reached; the function gets `settings`."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,17 @@ def build(
     *,
     locked: bool = False,
     settings: Settings | None = None,
+    accepted: Sequence[str] = (),
 ) -> BuildResult:
     """Build a manifest read from `path` into a store. Run again, it fetches only what is missing.
 
-    Raises ManifestInvalid, LockMoved (with `locked`), NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
+    `accepted` are checks that may refuse. Raises ManifestInvalid, DataRefused, LockMoved (with `locked`),
+    NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
     """
     began = time.monotonic()
     settings = settings or Settings()
     with leasing(store, "build"):
-        resolved = lock(manifest, path, store, events, locked=locked, settings=settings)
+        resolved = lock(manifest, path, store, events, locked=locked, settings=settings, accepted=accepted)
         linked = adopt_cached(resolved.lock.models, store, events)
         announce(preflight(resolved.lock, store, _local_models(manifest)), store, events)
         downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)
@@ -78,13 +81,14 @@ def rehearse_build(
     *,
     locked: bool = False,
     settings: Settings | None = None,
+    accepted: Sequence[str] = (),
 ) -> DryRun:
     """Resolve a manifest and look at what is missing. Neither the lock nor a bundle is written, nothing is built.
 
     What has to be read for it (manifests, configs, small files of hubs) stays in the store for the build itself.
     Raises as `build`, but not NoSpace.
     """
-    resolved = lock(manifest, path, store, events, locked=locked, dry=True, settings=settings)
+    resolved = lock(manifest, path, store, events, locked=locked, dry=True, settings=settings, accepted=accepted)
     return DryRun(resolved, preflight(resolved.lock, store, _local_models(manifest)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,7 @@ from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
+from bundler.operations.judge_data import judge_datasets, require_usable
 from bundler.operations.moves import Move, build_moves, moves
 from bundler.sources import files, images, url
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
@@ -105,17 +107,20 @@ def lock(
     locked: bool = False,
     dry: bool = False,
     settings: Settings | None = None,
+    accepted: Sequence[str] = (),
 ) -> LockResult:
     """Resolve a manifest read from `path`, compare with the lock that is there, and write it.
 
-    With `locked` it is not written, and may not differ; with `dry` it is not written, and nothing is built.
+    With `locked` it is not written, and may not differ; with `dry` it is not written, and nothing is built. `accepted`
+    are checks that may refuse.
 
-    Raises ManifestInvalid, LockMoved, NetworkFailed, EngineFailed, NoSpace.
+    Raises ManifestInvalid, DataRefused, LockMoved, NetworkFailed, EngineFailed, NoSpace.
     """
     target = lock_path(path)
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
     if locked and before is None:
         raise NoLock(target)
+    require_usable(path, judge_datasets(manifest, events), accepted)
     resolver = _Resolver(store, events, before, build=not locked, dry=dry, settings=settings or Settings())
     with leasing(store, "lock"):
         fresh = resolver.resolve(manifest)

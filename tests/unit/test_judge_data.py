@@ -1,0 +1,63 @@
+"""A dataset that the training would drop or die of is refused before anything is fetched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from manifest_cases import changed, write
+
+from bundler.core.events import Event, Warned
+from bundler.manifest.loader import load
+from bundler.operations.judge_data import DataRefused, judge_datasets, require_usable
+
+
+class Heard:
+    def __init__(self) -> None:
+        self.warned: list[str] = []
+
+    def emit(self, event: Event) -> None:
+        if isinstance(event, Warned):
+            self.warned.append(event.text)
+
+
+GOOD = {"instruction": "Which pump?", "input": "", "output": "The blue one."}
+
+
+def judged(directory: Path, records: list[Any], events: Heard) -> Any:
+    (directory / "pumps.json").write_text(json.dumps(records))
+    path = write(directory, changed({}))
+    return path, judge_datasets(load(path), events)
+
+
+def test_a_dataset_of_which_every_record_would_be_dropped_is_refused_unless_accepted(tmp_path: Path) -> None:
+    path, verdicts = judged(tmp_path, [{**GOOD, "output": 5}], Heard())
+    with pytest.raises(DataRefused) as refused:
+        require_usable(path, verdicts, ())
+    assert refused.value.exit_code == 13
+    assert "dataset pumps: every record is dropped" in refused.value.because
+    assert "--accept data" in refused.value.hint
+    require_usable(path, verdicts, ("data",))
+
+
+def test_a_record_that_would_be_dropped_silently_is_told_with_its_number_and_reason(tmp_path: Path) -> None:
+    events = Heard()
+    path, verdicts = judged(tmp_path, [GOOD, {**GOOD, "output": None}, {**GOOD, "instruction": "And where?"}], events)
+    require_usable(path, verdicts, ())
+    assert verdicts["pumps"].kept == 2
+    assert events.warned[0] == "dataset pumps: 1 of 3 records would be dropped silently"
+    assert "record 2" in events.warned[1]
+
+
+def test_a_column_that_the_records_lack_is_named(tmp_path: Path) -> None:
+    path, verdicts = judged(tmp_path, [{"question": "Which?", "answer": "This."}], Heard())
+    with pytest.raises(DataRefused, match="the training would end") as refused:
+        require_usable(path, verdicts, ())
+    assert "instruction" in refused.value.because
+
+
+def test_a_manifest_that_trains_nothing_has_nothing_to_judge(tmp_path: Path) -> None:
+    path = write(tmp_path, {"name": "n", "version": "1", "models": {"m": {"huggingface": "a/b"}}})
+    assert judge_datasets(load(path), Heard()) == {}
