@@ -73,7 +73,7 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
     acts = activations(shape, setting)
     moments = _moments(static, acts)
     moment = max(moments, key=lambda name: sum(moments[name].values()))
-    buffers = _buffers(shape, setting)
+    buffers = _buffers(shape, setting, static.trainable)
     parts = {
         "weights": static.weights,
         "adapter": static.adapter,
@@ -160,11 +160,10 @@ def _moments(static: _Static, acts: Activations) -> dict[str, dict[str, float]]:
     }
 
 
-def _buffers(shape: DecoderShape, setting: TrainingSetting) -> float:
+def _buffers(shape: DecoderShape, setting: TrainingSetting, trainable: int) -> float:
     """Buckets of the gradients' reduction (DDP: a copy of them), and with stage 3 two gathered layers and lm_head."""
     if setting.world == 1:
         return 0.0
-    trainable = shape.parameters if setting.method == "full" else shape.lora(max(1, setting.rank))
     if setting.sharding == 0:
         return trainable * 4.0
     if setting.sharding < 3:
