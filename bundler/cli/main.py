@@ -20,6 +20,7 @@ VERBS: dict[str, dict[str, str]] = {
         "up": "On a GPU node: verify, check, load, train, serve, ask.",
     },
     "On the machine with internet": {
+        "plan": "Predict the GPU memory that a manifest takes.",
         "lock": "Resolve a manifest to digests, and say what moved.",
         "export": "Write a bundle to disks and sticks, as plain tars.",
         "schema": "Print the manifest's JSON schema.",

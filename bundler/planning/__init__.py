@@ -1,1 +1,22 @@
-"""Numbers and advice before the gap: memory, steps, data."""
+"""What a bundle will need, from what its manifest and config.json say: no weights, no torch, no GPU.
+
+`train_memory` predicts a training's peak, `advise` what would make it fit, `serve_memory` what vLLM can hold.
+"""
+
+from bundler.planning.advice import Advice, advise, verdict
+from bundler.planning.serving_memory import ServingPlan, ServingSetting, serve_memory
+from bundler.planning.shape import DecoderShape
+from bundler.planning.training_memory import MemoryPlan, TrainingSetting, train_memory
+
+__all__ = [
+    "Advice",
+    "DecoderShape",
+    "MemoryPlan",
+    "ServingPlan",
+    "ServingSetting",
+    "TrainingSetting",
+    "advise",
+    "serve_memory",
+    "train_memory",
+    "verdict",
+]

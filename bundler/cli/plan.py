@@ -1,0 +1,111 @@
+"""`bundle plan`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bundler.cli import options
+from bundler.core.errors import CheckRefused
+from bundler.core.events import Events
+from bundler.core.records import to_json
+from bundler.core.size import format_size
+from bundler.operations.judge_data import said
+from bundler.operations.plan import PlanResult
+from bundler.planning.datasets.verdict import DatasetVerdict
+
+
+@click.command("plan")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--config", "configs", multiple=True, metavar="MODEL=FILE", help="A model's config.json.")
+@options.store
+@options.output
+@options.running("plan")
+def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, events: Events) -> None:
+    """Say whether a manifest fits its GPUs, what would make it fit, and what becomes of its data. Fetches nothing.
+
+    \b
+    bundle plan manifests/qwen3-32b-l20x4.yaml --config base=Qwen3-32B/config.json
+    bundle plan my-manifest.yaml              # models that a lock pins, or that are directories here
+    bundle plan my-manifest.yaml -o json
+    """
+    from bundler.manifest.loader import load
+    from bundler.operations.plan import pinned_configs, plan
+
+    given = {}
+    for one in configs:
+        name, equals, path = one.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint="--config")
+        given[name] = Path(path)
+    result = plan(load(manifest), {**pinned_configs(manifest, store), **given}, events)
+    options.show(output, document(result), text(result))
+    if not result.fits:
+        raise CheckRefused(
+            f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",
+            because="the plan's predictions are above; docs/memory.md derives them",
+        )
+    if not result.usable:
+        raise CheckRefused(
+            f"the training of {manifest} would end before its first step",
+            because="what becomes of its datasets is above; docs/data.md has the rules",
+        )
+
+
+def document(result: PlanResult) -> dict[str, object]:
+    """A plan as data."""
+    serve, train = result.serve, result.train
+    return {
+        "gpu_bytes": result.gpu_bytes,
+        "gpus": result.gpus,
+        "fits": result.fits,
+        "train": to_json(train) if train else None,
+        "data": {name: _data(verdict) for name, verdict in result.data.items()},
+        "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,
+    }
+
+
+def _data(verdict: DatasetVerdict) -> dict[str, object]:
+    return {
+        "usable": verdict.usable,
+        "records": verdict.records,
+        "kept": verdict.kept,
+        "dropped": verdict.dropped_count,
+        "reasons": dict(verdict.dropped_reasons),
+        "records_dropped": [{"place": str(one.place), "reason": one.reason} for one in verdict.dropped],
+        "failure": str(verdict.failure) if verdict.failure else None,
+        "unread": verdict.unread,
+        "notes": [str(note) for note in verdict.notes],
+    }
+
+
+def text(result: PlanResult) -> str:
+    """A plan for people."""
+    lines = [f"{result.gpus} GPU{'s' if result.gpus > 1 else ''} of {format_size(result.gpu_bytes)}"]
+    if result.train:
+        memory = result.train.per_gpu
+        span = f"{format_size(memory.low_bytes)} to {format_size(memory.high_bytes)}"
+        lines.append(
+            f"train: {result.train.verdict}: peak {format_size(memory.peak_bytes)} ({span}) at {memory.moment}"
+        )
+        lines.append(f"  on the device {format_size(memory.device_bytes)}, with all that is outside torch's count")
+        lines += [f"    {name}: {format_size(value)}" for name, value in memory.breakdown.items() if value]
+        if not result.train.measured:
+            lines.append(
+                "  several GPUs, or numbers other than bf16: by formula, not compared with a GPU (docs/memory.md)"
+            )
+        lines += [f"  would fit: {one.change}: {format_size(one.peak_bytes)}" for one in result.train.advice]
+        if counted := result.train.steps:
+            lines.append(
+                f"  {counted.total} steps of {counted.effective_batch} samples ({counted.per_epoch} an epoch), "
+                f"{counted.samples} samples, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
+            )
+    if result.serve:
+        serve = result.serve
+        lines.append(f"serve: {'fits' if serve.fits else 'does not fit'}: weights {format_size(serve.weights_bytes)}")
+        lines.append(f"  KV cache {format_size(serve.kv_cache_bytes)}: {serve.kv_tokens} tokens")
+        lines += [f"  {problem}" for problem in serve.problems]
+    lines += [f"data {name}: {said(verdict)}" for name, verdict in result.data.items()]
+    lines += [f"  {verdict.failure}" for verdict in result.data.values() if verdict.failure]
+    return "\n".join(lines)

@@ -1,0 +1,191 @@
+"""What a manifest's training and service will take of each GPU, how long it is, and what becomes of its data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler.core.errors import CheckRefused
+from bundler.core.events import Events
+from bundler.manifest.artifacts import LocalModel
+from bundler.manifest.hardware import hardware
+from bundler.manifest.lock import Lock
+from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import VllmService
+from bundler.manifest.training import Train
+from bundler.operations.judge_data import judge_datasets
+from bundler.operations.lock import lock_path
+from bundler.planning import (
+    Advice,
+    DecoderShape,
+    MemoryPlan,
+    ServingPlan,
+    ServingSetting,
+    TrainingSetting,
+    advise,
+    serve_memory,
+    train_memory,
+    verdict,
+)
+from bundler.planning.datasets.verdict import DatasetVerdict
+from bundler.planning.shape import ShapeUnknown
+from bundler.planning.steps import Schedule, Steps, steps
+from bundler.store.layout import Store
+
+
+class NoGpu(CheckRefused):
+    """A memory plan was asked of a manifest whose target has no GPU."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainPlan:
+    """One GPU's training: the prediction, the verdict, and what would make it fit.
+
+    `measured` says whether the formulas were compared with a GPU for such a training (docs/memory.md): one GPU, bf16.
+    `steps` is None where it is not known how many records are kept, or how many sequences packing makes of them.
+    """
+
+    per_gpu: MemoryPlan
+    verdict: str
+    advice: tuple[Advice, ...]
+    measured: bool
+    steps: Steps | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanResult:
+    """The plan of a manifest, for GPUs of `gpu_bytes`. `fits` is False where anything does not."""
+
+    gpu_bytes: int
+    gpus: int
+    train: TrainPlan | None
+    serve: ServingPlan | None
+    data: Mapping[str, DatasetVerdict]
+
+    @property
+    def usable(self) -> bool:
+        """Whether the training has something to train on, as far as can be told."""
+        return all(verdict.usable for verdict in self.data.values())
+
+    @property
+    def fits(self) -> bool:
+        """Whether neither training nor service needs more than the GPUs have."""
+        return not (self.train and self.train.verdict == "does not fit") and not (self.serve and not self.serve.fits)
+
+
+def plan(manifest: Manifest, configs: Mapping[str, Path], events: Events) -> PlanResult:
+    """Plan from each model's config.json and the datasets: `configs` by the model's name, else a local model's own.
+
+    Raises ShapeUnknown where a model has neither, and NoGpu.
+    """
+    gpu_bytes, gpus = hardware(manifest.target).memory, manifest.target.count
+    if not gpu_bytes or not gpus:
+        raise NoGpu(
+            "the memory of a CPU can't be planned",
+            because="the manifest's target has no GPU",
+            hint="name one in the manifest, like: target: {gpu: L20, count: 4}",
+        )
+    trained, data = None, judge_datasets(manifest, events)
+    if manifest.train:
+        shape = _shape(manifest, manifest.train.model, configs)
+        setting = training_setting(manifest.train, gpus)
+        memory = train_memory(shape, setting)
+        trained = TrainPlan(
+            memory,
+            verdict(memory, gpu_bytes),
+            advise(shape, setting, gpu_bytes),
+            measured=setting.world == 1 and setting.dtype == "bf16" and not setting.pure,
+            steps=_steps(manifest.train, gpus, data),
+        )
+    served = None
+    if isinstance(manifest.serve, VllmService):
+        name = manifest.train.model if manifest.train and manifest.serve.model == "train" else manifest.serve.model
+        served = serve_memory(_shape(manifest, name, configs), serving_setting(manifest.serve), gpu_bytes)
+    return PlanResult(gpu_bytes, gpus, trained, served, data)
+
+
+def pinned_configs(path: Path, store: Path) -> Mapping[str, Path]:
+    """The config.json of each model that the lock beside a manifest pins, where the store has it already."""
+    target = lock_path(path)
+    if not target.is_file() or not (store / "oci-layout").is_file():
+        return {}
+    opened, pinned = Store.open(store), Lock.parse(target.read_bytes(), str(target))
+    files = ((model.name, file) for model in pinned.models for file in model.files if file.path == "config.json")
+    return {name: opened.path(file.digest) for name, file in files if opened.path(file.digest).is_file()}
+
+
+def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
+    verdicts = [data.get(name) for name in train.datasets]
+    known = [verdict for verdict in verdicts if verdict and verdict.usable and not verdict.unread]
+    packs = train.neat_packing or (train.stage == "pt" if train.packing is None else train.packing)
+    if packs or not known or len(known) != len(verdicts):
+        return None
+    return steps(
+        sum(verdict.kept for verdict in known),
+        Schedule(
+            batch_size=train.batch_size,
+            gradient_accumulation=train.gradient_accumulation,
+            gpus=gpus,
+            epochs=train.epochs or 3.0,
+            max_steps=train.max_steps,
+            warmup_ratio=train.warmup_ratio,
+            warmup_steps=train.warmup_steps or 0,
+            validation=train.val_size or 0.0,
+            save_steps=train.save_steps,
+        ),
+    )
+
+
+def training_setting(train: Train, gpus: int) -> TrainingSetting:
+    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
+    extra = train.extra
+    stage = {"z2": 2, "z3": 3}.get(train.deepspeed.removesuffix("-offload"), 0 if train.fsdp == "none" else 3)
+    return TrainingSetting(
+        method="qlora" if train.quantization == "nf4" else train.method,
+        batch=train.batch_size,
+        cutoff_len=train.cutoff_len,
+        rank=train.lora.rank,
+        checkpointing=not extra.get("disable_gradient_checkpointing", False),
+        liger=train.liger,
+        dtype=train.precision or "bf16",
+        pure=bool(extra.get("pure_bf16", False)),
+        sharding=stage,  # type: ignore[arg-type]
+        offload="-offload" in f"{train.deepspeed}{train.fsdp}",
+        freeze_layers=abs(train.freeze.layers),
+        world=gpus,
+    )
+
+
+def serving_setting(service: VllmService) -> ServingSetting:
+    """The manifest's words in the terms of the prediction."""
+    return ServingSetting(
+        tensor=service.tensor_parallel,
+        pipeline=service.pipeline_parallel,
+        dtype_bytes=4 if service.dtype == "float32" else 2,
+        quantization=service.quantization,
+        max_model_len=service.max_model_len,
+        max_num_seqs=service.max_num_seqs or 256,
+        utilization=service.gpu_memory_utilization,
+    )
+
+
+def _shape(manifest: Manifest, name: str, configs: Mapping[str, Path]) -> DecoderShape:
+    path = configs.get(name)
+    model = manifest.models.get(name)
+    if path is None and isinstance(model, LocalModel):
+        path = model.path.resolved / "config.json"
+    if path is None:
+        raise ShapeUnknown(
+            f"the config.json of model {name} is not at hand",
+            because="the model is no directory of this machine, and no lock pins it yet",
+            hint=f"bundle lock MANIFEST   # fetches it; or bundle plan MANIFEST --config {name}=config.json",
+        )
+    try:
+        config = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ShapeUnknown(f"{path} can't be read as a config.json", because=str(error)) from error
+    if not isinstance(config, dict):
+        raise ShapeUnknown(f"{path} can't be read as a config.json", because="it is not an object")
+    return DecoderShape.parse(config)

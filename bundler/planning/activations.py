@@ -1,0 +1,90 @@
+"""What autograd keeps of a decoder in bytes, operation by operation; derived in docs/memory.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bundler.planning.shape import DecoderShape
+
+if TYPE_CHECKING:
+    from bundler.planning.training_memory import TrainingSetting
+
+
+@dataclass(frozen=True, slots=True)
+class Activations:
+    """Bytes, but for the three shares. `head` is what the final norm and lm_head keep, part of `kept`."""
+
+    kept: float
+    head: float
+    casts: float
+    forward_loss: float
+    backward_loss: float
+    layer: float
+    one_checkpoint: float
+    first_gradients: float
+    last_gradients: float
+    trained_gradients: float
+    trained_from: float
+
+
+def layer_bytes_per_token(shape: DecoderShape, setting: TrainingSetting, *, trained: bool) -> int:
+    """Bytes that one layer keeps of one token for its backward. `trained`: the layer's own weights are, in fp32."""
+    h, f, q, k = shape.hidden, shape.active_intermediate, shape.q, shape.kv
+    attention = 4 * q + 4 * k  # SDPA: q, k, v and the output, in bf16
+    mlp = 8 * f  # gate's and up's output, silu(gate), and down's input
+    if trained:
+        norms, inputs = 16 * h, 10 * h  # x and x/rms in fp32, twice; five bf16 casts of the norms' output
+        heads = 6 * (q + k) if shape.qk_norm else 0
+    else:
+        norms = 8 * h  # x in fp32, twice
+        heads = 4 * (q + k) if shape.qk_norm else 0
+        # peft casts a bf16 layer's input to the adapter's fp32 and autocast back: a copy for each layer; its 4-bit
+        # layers leave it to autocast, which shares the input.
+        inputs = 10 * h + 2 * q if setting.method == "lora" else 4 * h
+        inputs += 14 * setting.rank
+    if setting.liger:
+        norms, heads, mlp = norms // 2, heads // 2, 6 * f
+    return norms + inputs + heads + attention + mlp
+
+
+def activations(shape: DecoderShape, setting: TrainingSetting) -> Activations:
+    """What is kept of one micro-batch, and what its loss and one layer's backward take beside it."""
+    n, h, f, v, layers = setting.tokens, shape.hidden, shape.active_intermediate, shape.vocab, shape.layers
+    full, freeze = setting.method == "full", setting.method == "freeze"
+    masters = full and not setting.pure
+    layer_weights = shape.linear // layers
+    trained_layers = layers if full else min(layers, setting.freeze_layers) if freeze else 0
+    per_token = layer_bytes_per_token(shape, setting, trained=full or freeze)
+    residual = n * h * (4 if masters or setting.dtype == "fp32" else 2)
+    head = n * h * (10 if full else 4) + (2 * shape.embedding if masters else 0)
+    if setting.checkpointing:
+        body = residual * layers
+    else:
+        kept_layers = trained_layers if freeze else layers
+        body = n * per_token * kept_layers + (2 * layer_weights * trained_layers if masters or freeze else 0)
+    casts = 2 * layer_weights * trained_layers if setting.checkpointing and (masters or freeze) else 0
+    # One layer's backward: its kept tensors; down's input gradient in bf16, and in fp32 for the adapter's path; and
+    # what stands between layers: two residuals and their gradients.
+    layer = n * ((per_token if setting.checkpointing else 0) + (6 if setting.method != "qlora" else 4) * f + 8 * h)
+    layer += 2 * layer_weights if masters or freeze else 2 * shape.widest_linear if setting.method == "qlora" else 0
+    if setting.liger:
+        factor = -(-v // h)
+        chunk = 1 << max(0, (-(-n // factor) - 1).bit_length())  # Liger: a power of two of tokens at once
+        forward_loss = backward_loss = 2 * n * h + 4 * min(chunk, n) * v + shape.embedding * (8 if masters else 2)
+    else:
+        forward_loss, backward_loss = 10 * n * v, 12 * n * v
+    share = shape.embedding / shape.parameters
+    return Activations(
+        kept=body + head,
+        head=head,
+        casts=casts,
+        forward_loss=forward_loss,
+        backward_loss=backward_loss,
+        layer=layer,
+        one_checkpoint=residual if setting.checkpointing else n * per_token,
+        first_gradients=share if full else 0.0,
+        last_gradients=1.0 if setting.method != "freeze" else 0.0,
+        trained_gradients=1 - 1 / trained_layers if freeze and trained_layers else 0.0,
+        trained_from=1.0 if freeze else 0.0,
+    )

@@ -1,0 +1,110 @@
+"""What vLLM holds on one GPU: weights, and the KV cache in what `--gpu-memory-utilization` leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bundler.planning.shape import DecoderShape
+
+BLOCK = 16  # tokens of a block of KV cache (vLLM's default on CUDA)
+NON_TORCH = 1 << 30  # context, kernels, NCCL: an estimate, not measured here
+BYTES = {  # of an element of a linear layer; embedding and lm_head keep the compute dtype
+    None: 2.0,
+    "fp8": 1.0,
+    "awq": 0.5 + 2.5 / 128,  # groups of 128: an fp16 scale and a 4-bit zero
+    "gptq": 0.5 + 2.5 / 128,
+    "awq_marlin": 0.5 + 2.5 / 128,
+    "gptq_marlin": 0.5 + 2.5 / 128,
+    "bitsandbytes": 0.5 + 4 / 64,  # nf4 in blocks of 64, constants in fp32
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ServingSetting:
+    """How vLLM is started. `max_model_len` None: the model's own. `batched_tokens`: tokens of one profile run."""
+
+    tensor: int = 1
+    pipeline: int = 1
+    dtype_bytes: int = 2
+    quantization: str | None = None
+    kv_bytes: int = 2
+    max_model_len: int | None = None
+    max_num_seqs: int = 256
+    utilization: float = 0.9
+    batched_tokens: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class ServingPlan:
+    """Bytes of one GPU; `kv_tokens` is what all requests at once may hold, and so the longest max_model_len."""
+
+    weights_bytes: int
+    activation_bytes: int
+    budget_bytes: int
+    kv_cache_bytes: int
+    kv_bytes_per_token: int
+    kv_tokens: int
+    max_model_len: int
+    full_length_sequences: int
+    fits: bool
+    problems: tuple[str, ...]
+
+
+def kv_bytes_per_token(shape: DecoderShape, setting: ServingSetting) -> int:
+    """Bytes of KV cache of one token on one GPU of the fullest stage.
+
+    KV heads are split over tensor-parallel ranks, and replicated once there are more ranks than heads (vLLM,
+    config.py, get_num_kv_heads).
+    """
+    heads = max(1, shape.kv_heads // setting.tensor)
+    return 2 * -(-shape.layers // setting.pipeline) * heads * shape.head_dim * setting.kv_bytes
+
+
+def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
+    """What vLLM refuses of tensor and pipeline parallelism (config.py, verify_with_parallel_config; linear.py)."""
+    tensor, found = setting.tensor, []
+    if shape.heads % tensor:
+        found.append(f"{shape.heads} attention heads can't be divided by tensor_parallel {tensor}")
+    if max(tensor, shape.kv_heads) % min(tensor, shape.kv_heads):
+        found.append(f"{shape.kv_heads} KV heads and tensor_parallel {tensor} do not divide")
+    if shape.active_intermediate % tensor:
+        found.append(f"the intermediate size can't be divided by tensor_parallel {tensor}")
+    if setting.pipeline > shape.layers:
+        found.append(f"{shape.layers} layers are fewer than pipeline_parallel {setting.pipeline}")
+    return tuple(found)
+
+
+def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -> ServingPlan:
+    """Whether vLLM starts on GPUs of this memory, and what then fits.
+
+    The weights of the last stage (it has lm_head; with one stage, the embedding too) and one profile run of
+    `batched_tokens` (gate and up in the compute dtype, the residual twice, logits of `max_num_seqs` in fp32) are
+    taken from the budget; the rest is KV cache. The profile run is an estimate from the shape, not measured.
+    """
+    width = BYTES.get(setting.quantization) if setting.quantization else setting.dtype_bytes
+    linear = shape.linear * (width or 2.0) / setting.tensor * -(-shape.layers // setting.pipeline) / shape.layers
+    tables = 2 if setting.pipeline == 1 and not shape.tied else 1
+    weights = round(linear + (shape.embedding * tables / setting.tensor + shape.other) * setting.dtype_bytes)
+    run = setting.batched_tokens * setting.dtype_bytes
+    activation = run * (3 * shape.active_intermediate // setting.tensor + 4 * shape.hidden)
+    activation += setting.max_num_seqs * shape.vocab * 4
+    budget = int(gpu_bytes * setting.utilization)
+    cache = max(0, budget - weights - activation - NON_TORCH)
+    per_token = kv_bytes_per_token(shape, setting)
+    tokens = cache // per_token // BLOCK * BLOCK
+    wanted = setting.max_model_len or shape.max_positions
+    problems = list(parallel_problems(shape, setting))
+    if tokens < max(1, wanted):
+        problems.append(f"the KV cache holds {tokens} tokens, fewer than a sequence of {wanted}")
+    return ServingPlan(
+        weights,
+        activation,
+        budget,
+        cache,
+        per_token,
+        tokens,
+        min(tokens, shape.max_positions or tokens),
+        tokens // max(1, wanted),
+        not problems,
+        tuple(problems),
+    )

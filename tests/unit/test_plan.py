@@ -1,0 +1,75 @@
+"""`bundle plan`: what does not fit is refused before anything is fetched."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from click.testing import CliRunner
+
+from bundler.cli.main import cli
+from bundler.core.errors import CheckRefused
+from bundler.planning.shape import ShapeUnknown
+
+ROOT = Path(__file__).parents[2]
+MANIFEST = ROOT / "manifests/qwen3-32b-l20x4.yaml"
+GOLDEN = ROOT / "tests/fixtures/plans/qwen3-32b-l20x4.json"
+
+
+def planned(name: str) -> tuple[dict[str, object], object]:
+    config = ROOT / "tests/fixtures/configs" / name / "config.json"
+    done = CliRunner().invoke(cli, ["plan", str(MANIFEST), "--config", f"base={config}", "-o", "json", "-q"])
+    return json.loads(done.stdout), done.exception
+
+
+def test_the_plan_of_a_32b_on_four_l20_is_what_was_looked_at() -> None:
+    document, _ = planned("qwen3-32b")
+    assert document == json.loads(GOLDEN.read_text())
+
+
+def test_a_plan_that_fits_ends_well_and_one_that_does_not_is_refused() -> None:
+    for name in ("qwen3-0.6b", "qwen3-8b", "qwen3-14b", "qwen3-32b"):
+        document, failed = planned(name)
+        assert isinstance(failed, CheckRefused) is not document["fits"]
+
+
+def test_a_model_that_is_not_at_hand_says_how_to_give_its_config() -> None:
+    failed = CliRunner().invoke(cli, ["plan", str(MANIFEST), "--store", "/nonexistent"]).exception
+    assert isinstance(failed, ShapeUnknown)
+    assert "bundle lock MANIFEST" in str(failed.hint)
+
+
+def test_a_model_that_is_a_directory_needs_nothing_but_its_config(tmp_path: Path) -> None:
+    written = MANIFEST.read_text()
+    start, end = written.index("    from: #"), written.index("datasets:")
+    local = written[:start] + f"    path: {ROOT / 'tests/fixtures/configs/qwen3-32b'}\n\n" + written[end:]
+    (tmp_path / "manifest.yaml").write_text(
+        local.replace("../", f"{ROOT}/").replace("data/maintenance", f"{ROOT}/manifests/data/maintenance")
+    )
+    done = CliRunner().invoke(cli, ["plan", str(tmp_path / "manifest.yaml"), "-o", "json", "-q"])
+    assert json.loads(done.stdout) == json.loads(GOLDEN.read_text())
+
+
+def test_a_training_that_does_not_fit_is_refused_with_what_would_make_it_fit(tmp_path: Path) -> None:
+    manifest = tmp_path / "manifest.yaml"
+    text = MANIFEST.read_text().replace("count: 4", "count: 1").replace("  deepspeed: z3 #", "  # ")
+    text = text.replace("tensor_parallel: 4", "tensor_parallel: 1")
+    manifest.write_text(
+        text.replace("../", f"{ROOT}/").replace("data/maintenance", f"{ROOT}/manifests/data/maintenance")
+    )
+    config = ROOT / "tests/fixtures/configs/qwen3-32b/config.json"
+    done = CliRunner().invoke(cli, ["plan", str(manifest), "--config", f"base={config}", "-o", "json", "-q"])
+    assert isinstance(done.exception, CheckRefused)
+    assert done.exception.exit_code == 13
+    planned = json.loads(done.stdout)
+    assert (planned["fits"], planned["train"]["verdict"]) == (False, "does not fit")
+    assert any("QLoRA" in one["change"] or "nf4" in one["change"] for one in planned["train"]["advice"])
+
+
+def test_the_plan_says_what_becomes_of_the_data_and_how_many_steps_it_takes() -> None:
+    document, _ = planned("qwen3-32b")
+    data, train = document["data"], document["train"]
+    assert isinstance(data, dict)
+    assert isinstance(train, dict)
+    assert (data["maintenance"]["records"], data["maintenance"]["kept"]) == (10, 10)
+    assert (train["steps"]["effective_batch"], train["steps"]["total"]) == (32, 3)

@@ -1,0 +1,106 @@
+"""A memory plan that is wrong costs a day behind the gap: an out-of-memory there, or a GPU that was not needed."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bundler.planning import DecoderShape, TrainingSetting, train_memory
+from bundler.planning.shape import ShapeUnknown
+
+ROOT = Path(__file__).parents[2]
+CONFIGS = ROOT / "tests/fixtures/configs"
+MEASURED = [json.loads(line) for line in (ROOT / "docs/memory-measurements.jsonl").read_text().splitlines()]
+
+
+def shape_of(name: str, layers: int | None = None) -> DecoderShape:
+    shape = DecoderShape.parse(json.loads((CONFIGS / name / "config.json").read_text()))
+    return replace(shape, layers=layers) if layers else shape
+
+
+def error_of(run: dict[str, Any]) -> float:
+    setting = TrainingSetting(
+        run["method"], run["batch"], run["cutoff_len"], run["rank"], run["checkpointing"], run["liger"]
+    )
+    predicted = train_memory(shape_of(run["shape"], run.get("layers")), setting).peak_bytes
+    return float(predicted / run["peak_bytes"] - 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("qwen3-0.6b", 596_049_920),
+        ("qwen3-8b", 8_190_735_360),
+        ("qwen3-14b", 14_768_307_200),
+        ("qwen3-32b", 32_762_123_264),
+        ("qwen2.5-7b", 7_615_616_512),
+        ("llama-3.1-8b", 8_030_261_248),
+        ("qwen3-30b-a3b", 30_532_122_624),
+    ],
+)
+def test_the_parameters_of_a_model_are_counted_exactly(name: str, parameters: int) -> None:
+    assert shape_of(name).parameters == parameters
+
+
+@pytest.mark.parametrize("run", MEASURED, ids=lambda run: run["id"])
+def test_a_prediction_stays_within_ten_percent_of_what_a_gpu_took(run: dict[str, Any]) -> None:
+    assert abs(error_of(run)) < 0.10
+
+
+@pytest.mark.parametrize("run", [run for run in MEASURED if run["method"] != "freeze"], ids=lambda run: run["id"])
+def test_what_is_trained_is_counted_as_the_frameworks_count_it(run: dict[str, Any]) -> None:
+    shape = shape_of(run["shape"], run.get("layers"))
+    assert run["trainable"] == (shape.parameters if run["method"] == "full" else shape.lora(run["rank"]))
+
+
+def test_the_median_error_on_runs_that_the_derivation_did_not_see_is_below_five_percent() -> None:
+    assert statistics.median(abs(error_of(run)) for run in MEASURED if run["heldout"]) < 0.05
+
+
+def test_a_model_whose_shape_is_unknown_is_named() -> None:
+    with pytest.raises(ShapeUnknown, match="'mamba'"):
+        DecoderShape.parse({"model_type": "mamba"})
+
+
+settings = st.builds(
+    TrainingSetting,
+    method=st.sampled_from(["full", "freeze", "lora", "qlora"]),
+    batch=st.integers(1, 32),
+    cutoff_len=st.integers(16, 32768),
+    rank=st.integers(1, 256),
+    checkpointing=st.booleans(),
+    liger=st.booleans(),
+    sharding=st.sampled_from([0, 1, 2, 3]),
+    world=st.sampled_from([1, 2, 8]),
+)
+shapes = st.sampled_from(sorted(path.name for path in CONFIGS.iterdir())).map(shape_of)
+
+
+@given(shapes, settings)
+def test_more_batch_length_or_rank_never_takes_less(shape: DecoderShape, setting: TrainingSetting) -> None:
+    peak = train_memory(shape, setting).peak_bytes
+    for more in ({"batch": setting.batch + 1}, {"cutoff_len": setting.cutoff_len * 2}, {"rank": setting.rank + 8}):
+        assert train_memory(shape, replace(setting, **more)).peak_bytes >= peak
+
+
+@given(shapes, settings)
+def test_a_peak_is_never_below_the_weights_and_lies_in_its_interval(
+    shape: DecoderShape, setting: TrainingSetting
+) -> None:
+    plan = train_memory(shape, setting)
+    assert plan.low_bytes <= plan.peak_bytes <= plan.high_bytes < plan.device_bytes * 1.2
+    assert plan.peak_bytes > plan.breakdown["weights"] > 0
+
+
+@given(shapes, settings)
+def test_checkpointing_and_sharding_never_take_more_activations(shape: DecoderShape, setting: TrainingSetting) -> None:
+    one = replace(setting, world=1, sharding=0)
+    kept = train_memory(shape, replace(one, checkpointing=False)).peak_bytes
+    assert train_memory(shape, replace(one, checkpointing=True)).peak_bytes <= kept * 1.25
