@@ -86,8 +86,8 @@ accept = click.option(
     "--accept",
     "accepted",
     multiple=True,
-    type=click.Choice(["data"]),
-    help="Go on though this check refuses: data, what the training makes of the datasets.",
+    type=click.Choice(["data", "memory"]),
+    help="Go on though this check refuses: data (what the training makes of the datasets), memory (of the GPUs).",
 )
 
 

@@ -31,6 +31,7 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
     bundle plan my-manifest.yaml -o json
     """
     from bundler.manifest.loader import load
+    from bundler.operations.judge_data import judge_datasets
     from bundler.operations.plan import pinned_configs, plan
 
     given = {}
@@ -39,7 +40,8 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
         if not equals:
             raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint="--config")
         given[name] = Path(path)
-    result = plan(load(manifest), {**pinned_configs(manifest, store), **given}, events)
+    wanted = load(manifest)
+    result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
     options.show(output, document(result), text(result))
     if not result.fits:
         raise CheckRefused(
@@ -82,7 +84,8 @@ def _data(verdict: DatasetVerdict) -> dict[str, object]:
 
 def text(result: PlanResult) -> str:
     """A plan for people."""
-    lines = [f"{result.gpus} GPU{'s' if result.gpus > 1 else ''} of {format_size(result.gpu_bytes)}"]
+    several = "s" if result.gpus > 1 else ""
+    lines = [f"{result.gpus} GPU{several} of {format_size(result.gpu_bytes)}" if result.gpus else "a CPU"]
     if result.train:
         memory = result.train.per_gpu
         span = f"{format_size(memory.low_bytes)} to {format_size(memory.high_bytes)}"

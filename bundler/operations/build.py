@@ -14,6 +14,7 @@ from bundler.manifest.mirrors import Mirrors
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
+from bundler.operations.plan import require_fit
 from bundler.operations.preflight import Preflight, announce, preflight
 from bundler.operations.record import record
 from bundler.sources import files, images, url
@@ -49,13 +50,14 @@ def build(
 ) -> BuildResult:
     """Build a manifest read from `path` into a store. Run again, it fetches only what is missing.
 
-    `accepted` are checks that may refuse. Raises ManifestInvalid, DataRefused, LockMoved (with `locked`),
+    `accepted` are checks that may refuse. Raises ManifestInvalid, DataRefused, DoesNotFit, LockMoved (with `locked`),
     NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
     """
     began = time.monotonic()
     settings = settings or Settings()
     with leasing(store, "build"):
         resolved = lock(manifest, path, store, events, locked=locked, settings=settings, accepted=accepted)
+        require_fit(manifest, path, resolved.lock, store, events, accepted)
         linked = adopt_cached(resolved.lock.models, store, events)
         announce(preflight(resolved.lock, store, _local_models(manifest)), store, events)
         downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.core.errors import CheckRefused
-from bundler.core.events import Events
+from bundler.core.events import Events, Warned
+from bundler.core.size import format_size
 from bundler.manifest.artifacts import LocalModel
 from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import Lock
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import VllmService
 from bundler.manifest.training import Train
-from bundler.operations.judge_data import judge_datasets
 from bundler.operations.lock import lock_path
 from bundler.planning import (
     Advice,
@@ -34,9 +35,10 @@ from bundler.planning.shape import ShapeUnknown
 from bundler.planning.steps import Schedule, Steps, steps
 from bundler.store.layout import Store
 
-
-class NoGpu(CheckRefused):
-    """A memory plan was asked of a manifest whose target has no GPU."""
+CHECK = "memory"
+"""The name by which `--accept` lets pass what does not fit."""
+PAIRED = ("dpo", "rm", "kto")
+"""Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The plan of a manifest, for GPUs of `gpu_bytes`. `fits` is False where anything does not."""
+    """The plan of a manifest, for `gpus` GPUs of `gpu_bytes` each; both 0 on a CPU."""
 
     gpu_bytes: int
     gpus: int
@@ -75,19 +77,15 @@ class PlanResult:
         return not (self.train and self.train.verdict == "does not fit") and not (self.serve and not self.serve.fits)
 
 
-def plan(manifest: Manifest, configs: Mapping[str, Path], events: Events) -> PlanResult:
-    """Plan from each model's config.json and the datasets: `configs` by the model's name, else a local model's own.
-
-    Raises ShapeUnknown where a model has neither, and NoGpu.
+def plan(manifest: Manifest, configs: Mapping[str, Path], data: Mapping[str, DatasetVerdict]) -> PlanResult:
+    """Plan from each model's config.json (`configs` by the model's name, else a local model's own) and what became of
+    the datasets. Raises ShapeUnknown where a model has neither. Of a CPU's memory
+    nothing is said.
     """
     gpu_bytes, gpus = hardware(manifest.target).memory, manifest.target.count
     if not gpu_bytes or not gpus:
-        raise NoGpu(
-            "the memory of a CPU can't be planned",
-            because="the manifest's target has no GPU",
-            hint="name one in the manifest, like: target: {gpu: L20, count: 4}",
-        )
-    trained, data = None, judge_datasets(manifest, events)
+        return PlanResult(0, 0, None, None, data)
+    trained = None
     if manifest.train:
         shape = _shape(manifest, manifest.train.model, configs)
         setting = training_setting(manifest.train, gpus)
@@ -96,7 +94,7 @@ def plan(manifest: Manifest, configs: Mapping[str, Path], events: Events) -> Pla
             memory,
             verdict(memory, gpu_bytes),
             advise(shape, setting, gpu_bytes),
-            measured=setting.world == 1 and setting.dtype == "bf16" and not setting.pure,
+            measured=_measured(manifest.train, setting),
             steps=_steps(manifest.train, gpus, data),
         )
     served = None
@@ -106,14 +104,61 @@ def plan(manifest: Manifest, configs: Mapping[str, Path], events: Events) -> Pla
     return PlanResult(gpu_bytes, gpus, trained, served, data)
 
 
+def require_fit(
+    manifest: Manifest, path: Path, pinned: Lock, store: Store, events: Events, accepted: Sequence[str]
+) -> None:
+    """Plan with what a lock has brought, before anything large is fetched.
+
+    Raises DoesNotFit, unless `memory` is accepted. A model whose shape is not known is told and not judged; a CPU has
+    nothing to be judged.
+    """
+    if not manifest.target.count or CHECK in accepted:
+        return
+    try:
+        result = plan(manifest, configs_of(pinned, store), {})
+    except ShapeUnknown as unknown:
+        events.emit(Warned(f"the memory of the GPUs is not planned: {unknown}"))
+        return
+    if not result.fits:
+        raise DoesNotFit(path, result)
+
+
+class DoesNotFit(CheckRefused):
+    """The training or the service needs more memory than the GPUs have."""
+
+    def __init__(self, path: Path, result: PlanResult) -> None:
+        lines = []
+        if result.train and result.train.verdict == "does not fit":
+            peak, trained = result.train.per_gpu.device_bytes, result.train
+            guess = "" if trained.measured else ", by formula"
+            lines.append(f"the training takes about {format_size(peak)} of each{guess}")
+            lines += [f"it would fit with {one.change}: {format_size(one.device_bytes)}" for one in trained.advice]
+        if result.serve and not result.serve.fits:
+            lines += ["the service does not fit", *result.serve.problems]
+        super().__init__(
+            f"{path} does not fit {result.gpus} GPUs of {format_size(result.gpu_bytes)}",
+            because="\n".join(lines),
+            hint=f"bundle plan {shlex.quote(str(path))}   # the whole account; to go on all the same: --accept {CHECK}",
+        )
+
+
 def pinned_configs(path: Path, store: Path) -> Mapping[str, Path]:
     """The config.json of each model that the lock beside a manifest pins, where the store has it already."""
     target = lock_path(path)
     if not target.is_file() or not (store / "oci-layout").is_file():
         return {}
-    opened, pinned = Store.open(store), Lock.parse(target.read_bytes(), str(target))
+    return configs_of(Lock.parse(target.read_bytes(), str(target)), Store.open(store))
+
+
+def configs_of(pinned: Lock, store: Store) -> Mapping[str, Path]:
+    """The config.json of each model of a lock, as far as the store has them."""
     files = ((model.name, file) for model in pinned.models for file in model.files if file.path == "config.json")
-    return {name: opened.path(file.digest) for name, file in files if opened.path(file.digest).is_file()}
+    return {name: store.path(file.digest) for name, file in files if store.path(file.digest).is_file()}
+
+
+def _measured(train: Train, setting: TrainingSetting) -> bool:
+    plain = train.stage in ("sft", "pt") and not train.unsloth
+    return plain and setting.world == 1 and setting.dtype == "bf16" and not setting.pure
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
@@ -144,7 +189,7 @@ def training_setting(train: Train, gpus: int) -> TrainingSetting:
     stage = {"z2": 2, "z3": 3}.get(train.deepspeed.removesuffix("-offload"), 0 if train.fsdp == "none" else 3)
     return TrainingSetting(
         method="qlora" if train.quantization == "nf4" else train.method,
-        batch=train.batch_size,
+        batch=train.batch_size * (2 if train.stage in PAIRED else 1),
         cutoff_len=train.cutoff_len,
         rank=train.lora.rank,
         checkpointing=not extra.get("disable_gradient_checkpointing", False),

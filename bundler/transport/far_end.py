@@ -40,4 +40,5 @@ def launcher(program: bytes) -> str:
 @cache
 def _text() -> bytes:
     room = files("bundler.transport")
-    return b"".join((room / name).read_bytes() for name in ("remote_look.sh", "remote_split.sh", "remote.sh"))
+    parts = ("remote_look.sh", "remote_split.sh", "remote_index.sh", "remote.sh")
+    return b"".join((room / name).read_bytes() for name in parts)
