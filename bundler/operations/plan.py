@@ -189,7 +189,8 @@ def training_setting(train: Train, gpus: int) -> TrainingSetting:
     stage = {"z2": 2, "z3": 3}.get(train.deepspeed.removesuffix("-offload"), 0 if train.fsdp == "none" else 3)
     return TrainingSetting(
         method="qlora" if train.quantization == "nf4" else train.method,
-        batch=train.batch_size * (2 if train.stage in PAIRED else 1),
+        batch=train.batch_size,
+        sequences=2 if train.stage in PAIRED else 1,
         cutoff_len=train.cutoff_len,
         rank=train.lora.rank,
         checkpointing=not extra.get("disable_gradient_checkpointing", False),

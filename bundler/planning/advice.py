@@ -66,7 +66,7 @@ def advise(shape: DecoderShape, setting: TrainingSetting, gpu_bytes: int) -> tup
 
 def _changes(setting: TrainingSetting) -> Iterator[_Change]:
     if not setting.liger:
-        yield _Change("enable_liger_kernel: true", 0, {"liger": True})
+        yield _Change("liger: true", 0, {"liger": True})
     for cost, divisor in enumerate((2, 4, 8, 16), 1):
         if setting.batch % divisor == 0:
             words = f"batch_size: {setting.batch // divisor} with {divisor} times the gradient_accumulation"
@@ -77,7 +77,7 @@ def _changes(setting: TrainingSetting) -> Iterator[_Change]:
             length = setting.cutoff_len // divisor
             yield _Change(f"cutoff_len: {length} (longer samples lose their end)", 20 + cost, {"cutoff_len": length})
     if not setting.checkpointing:
-        yield _Change("gradient checkpointing on", 6, {"checkpointing": True})
+        yield _Change("extra without disable_gradient_checkpointing", 6, {"checkpointing": True})
     if setting.world > 1:
         for stage, cost in ((2, 5), (3, 10)):
             if setting.sharding < stage and not (stage == 3 and setting.method == "qlora"):

@@ -34,10 +34,12 @@ class TrainingSetting:
     offload: bool = False
     world: int = 1
     freeze_layers: int = 2
+    sequences: int = 1
+    """Sequences of a sample: two where it is a better and a worse answer (dpo, rm), or has a KL term (kto)."""
 
     @property
     def tokens(self) -> int:
-        return self.batch * self.cutoff_len
+        return self.batch * self.sequences * self.cutoff_len
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What can't work, and can be seen in the manifest alone. Each rule carries its source.
 
 LF is LLaMA-Factory's source at the version named, VW the vLLM 0.8.5.post1 wheel's. What needs the model's shape, the
-data or the node is checked later: by `bundle plan`, `bundle rehearse` and `bundle check`.
+data or the node is checked later: by `bundle plan` and `bundle check`.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def driver_cuda(facts: Facts, needs: Needs) -> Finding:
             behind.append(f"CUDA {image.cuda} of the image {image.name}")
     if not behind:
         known = ", ".join(sorted({image.cuda for image in needs.images if image.cuda}))
-        return good("driver-cuda", f"CUDA {facts.cuda} by the driver, {known or 'none'} in the images")
+        return good("driver-cuda", f"CUDA {facts.cuda or 'unknown'} by the driver, {known or 'none'} in the images")
     return Finding(
         "driver-cuda",
         Severity.WARN,
