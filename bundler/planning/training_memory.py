@@ -90,7 +90,7 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
     } | moments[moment]
     breakdown = {name: round(value) for name, value in parts.items()}
     peak = sum(breakdown.values())
-    measured = setting.world == 1 and setting.dtype != "fp32" and not setting.pure and not shape.experts
+    measured = setting.world == 1 and setting.dtype == "bf16" and not setting.pure and not shape.experts
     spread = 0.03 if measured else 0.12
     outside = {"cuda_context": CONTEXT, "nccl": NCCL if setting.world > 1 else 0}
     breakdown |= outside | {"fragmentation": round(peak * FRAGMENTATION)}
