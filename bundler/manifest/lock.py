@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
@@ -52,6 +53,11 @@ def checked_absolute(path: str) -> str:
 def _checked_name(name: str) -> None:
     if not _NAME.fullmatch(name):
         raise UnsafePath(name)
+
+
+def lock_path(manifest: Path) -> Path:
+    """Where a manifest's lock lies: beside it, `NAME.lock.json`."""
+    return manifest.with_suffix(".lock.json")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from bundler.manifest.mirrors import Mirrors
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.lock import LockResult, lock
-from bundler.operations.plan import require_fit
 from bundler.operations.preflight import Preflight, announce, preflight
 from bundler.operations.record import record
 from bundler.sources import files, images, url
@@ -57,7 +56,6 @@ def build(
     settings = settings or Settings()
     with leasing(store, "build"):
         resolved = lock(manifest, path, store, events, locked=locked, settings=settings, accepted=accepted)
-        require_fit(manifest, path, resolved.lock, store, events, accepted)
         linked = adopt_cached(resolved.lock.models, store, events)
         announce(preflight(resolved.lock, store, _local_models(manifest)), store, events)
         downloads = _downloads(manifest, resolved.lock, settings.mirrors, events)

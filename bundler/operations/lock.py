@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,21 +23,25 @@ from bundler.manifest.artifacts import (
     HubModel,
     Image,
     LocalDataset,
+    LocalModel,
     Model,
     UrlFile,
     UrlModel,
 )
 from bundler.manifest.hardware import hardware
-from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage
+from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage, lock_path
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.judge_data import judge_datasets, require_usable
 from bundler.operations.moves import Move, build_moves, moves
+from bundler.operations.plan import require_fit
 from bundler.sources import files, images, url
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
-from bundler.sources.models import ModelResolver
+from bundler.sources.models import ModelResolver, model_downloads
+from bundler.sources.remote_code import CONFIG, LIMIT
 from bundler.sources.selection import Patterns
+from bundler.sources.source import Download
 from bundler.store.layout import Store
 from bundler.store.leases import leasing
 from bundler.store.space import need, require
@@ -93,11 +97,6 @@ class NoLock(ManifestInvalid):
         super().__init__(f"{path} does not exist", because="--locked needs one", hint="bundle lock MANIFEST")
 
 
-def lock_path(manifest: Path) -> Path:
-    """Where a manifest's lock lies: beside it, `NAME.lock.json`."""
-    return manifest.with_suffix(".lock.json")
-
-
 def lock(
     manifest: Manifest,
     path: Path,
@@ -114,7 +113,7 @@ def lock(
     With `locked` it is not written, and may not differ; with `dry` it is not written, and nothing is built. `accepted`
     are checks that may refuse.
 
-    Raises ManifestInvalid, DataRefused, LockMoved, NetworkFailed, EngineFailed, NoSpace.
+    Raises ManifestInvalid, DataRefused, DoesNotFit, LockMoved, NetworkFailed, EngineFailed, NoSpace.
     """
     target = lock_path(path)
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
@@ -123,7 +122,7 @@ def lock(
     require_usable(path, judge_datasets(manifest, events), accepted)
     resolver = _Resolver(store, events, before, build=not locked, dry=dry, settings=settings or Settings())
     with leasing(store, "lock"):
-        fresh = resolver.resolve(manifest)
+        fresh = resolver.resolve(manifest, path, accepted)
     moved = moves(before, fresh) if before else ()
     if moved and locked:
         raise LockMoved(target, moved)
@@ -143,11 +142,14 @@ class _Resolver:
     unbuilt: list[str] = field(default_factory=list)
     known: list[Descriptor] = field(default_factory=list)
 
-    def resolve(self, manifest: Manifest) -> Lock:
+    def resolve(self, manifest: Manifest, path: Path, accepted: Sequence[str]) -> Lock:
         agent = self.store.put(executable(), AGENT)
         # What is built comes last: by then all else is known, and it is refused at once where it does not fit.
         models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
         datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
+        if manifest.target.count:
+            self._bring_configs(manifest, models)
+            require_fit(manifest, path, models, self.store, self.events, accepted)
         for artifact in (*models, *datasets):
             self.known.extend(Descriptor(RAW, file.digest, file.size) for file in artifact.files)
         built_last = sorted(manifest.images.items(), key=lambda item: isinstance(item[1], DockerfileImage))
@@ -211,6 +213,18 @@ class _Resolver:
         downloads = images.image_downloads(base, plain_http=plain_http, mirrors=mirrors, events=self.events)
         fetch(downloads, self.store, self.events, self.settings.streams)
         return build_image(name, recipe, base, _engine(), self.store, self.events)
+
+    def _bring_configs(self, manifest: Manifest, models: Sequence[LockedFiles]) -> None:
+        """Fetch each model's config.json, which the plan reads. A hub that states SHA-256 has not sent it yet."""
+        missing: list[Download] = []
+        for model in models:
+            where = manifest.models[model.name]
+            config = tuple(file for file in model.files if file.path == CONFIG and file.size <= LIMIT)
+            if not isinstance(where, LocalModel):
+                downloads = url.downloads if isinstance(where, UrlModel) else model_downloads
+                missing += [one for one in downloads(replace(model, files=config)) if not self.store.has(one.blob)]
+        if missing:
+            fetch(missing, self.store, self.events, self.settings.streams)
 
     def _model(self, name: str, model: Model) -> LockedFiles:
         if isinstance(model, HubModel):

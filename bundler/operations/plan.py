@@ -13,11 +13,10 @@ from bundler.core.events import Events, Warned
 from bundler.core.size import format_size
 from bundler.manifest.artifacts import LocalModel
 from bundler.manifest.hardware import hardware
-from bundler.manifest.lock import Lock
+from bundler.manifest.lock import Lock, LockedFiles, lock_path
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import VllmService
 from bundler.manifest.training import Train
-from bundler.operations.lock import lock_path
 from bundler.planning import (
     Advice,
     DecoderShape,
@@ -105,17 +104,21 @@ def plan(manifest: Manifest, configs: Mapping[str, Path], data: Mapping[str, Dat
 
 
 def require_fit(
-    manifest: Manifest, path: Path, pinned: Lock, store: Store, events: Events, accepted: Sequence[str]
+    manifest: Manifest,
+    path: Path,
+    models: Sequence[LockedFiles],
+    store: Store,
+    events: Events,
+    accepted: Sequence[str],
 ) -> None:
-    """Plan with what a lock has brought, before anything large is fetched.
+    """Plan with each model's config.json, before any weights are fetched or images built.
 
-    Raises DoesNotFit, unless `memory` is accepted. A model whose shape is not known is told and not judged; a CPU has
-    nothing to be judged.
+    Raises DoesNotFit, unless `memory` is accepted. A model whose shape is not known is told and not judged.
     """
-    if not manifest.target.count or CHECK in accepted:
+    if CHECK in accepted:
         return
     try:
-        result = plan(manifest, configs_of(pinned, store), {})
+        result = plan(manifest, configs_of(models, store), {})
     except ShapeUnknown as unknown:
         events.emit(Warned(f"the memory of the GPUs is not planned: {unknown}"))
         return
@@ -147,12 +150,12 @@ def pinned_configs(path: Path, store: Path) -> Mapping[str, Path]:
     target = lock_path(path)
     if not target.is_file() or not (store / "oci-layout").is_file():
         return {}
-    return configs_of(Lock.parse(target.read_bytes(), str(target)), Store.open(store))
+    return configs_of(Lock.parse(target.read_bytes(), str(target)).models, Store.open(store))
 
 
-def configs_of(pinned: Lock, store: Store) -> Mapping[str, Path]:
-    """The config.json of each model of a lock, as far as the store has them."""
-    files = ((model.name, file) for model in pinned.models for file in model.files if file.path == "config.json")
+def configs_of(models: Sequence[LockedFiles], store: Store) -> Mapping[str, Path]:
+    """The config.json of each pinned model, as far as the store has them."""
+    files = ((model.name, file) for model in models for file in model.files if file.path == "config.json")
     return {name: store.path(file.digest) for name, file in files if store.path(file.digest).is_file()}
 
 

@@ -73,6 +73,30 @@ def test_no_token_is_left_anywhere(bundle: Bundle, manifest: Path, tmp_path: Pat
         assert b"canary44d1" not in content
 
 
+def test_a_model_that_the_gpus_can_t_hold_is_refused_before_weights_or_images_are_asked_for(
+    bundle: Bundle, manifest: Path, ms_files: Path, hf_files: Path, ms: ModelScope
+) -> None:
+    """ModelScope states a SHA-256 for config.json too, so nothing else would have brought it by then."""
+    config = (Path(__file__).parents[1] / "fixtures/configs/qwen3-32b/config.json").read_bytes()
+    for files in (ms_files, hf_files):
+        (files / "config.json").write_bytes(config)
+    manifest.write_text(f"""{BOTH}
+target: {{gpu: L20, count: 1}}
+images: {{serve: {{registry: "127.0.0.1:9/vllm/vllm-openai:v0.8.5.post1"}}}}
+serve: {{image: serve, vllm: "0.8.5.post1", model: base, name: big}}
+""")
+    for verb in ("build", "lock"):
+        outcome = bundle(verb, manifest, check=False)
+        assert outcome.code == 13
+        said = refusal(outcome)
+        assert "does not fit 1 GPUs of 48.0 GB" in said
+        assert "--accept memory" in said
+    assert ms.faults.count() == 1, "config.json, once"
+    assert (
+        bundle("build", manifest, "--accept", "memory", check=False).code == 14
+    )  # the registry is what is missing now
+
+
 def test_models_and_datasets_by_url_are_built(bundle: Bundle, tmp_path: Path) -> None:
     data = b'[{"instruction": "a", "input": "", "output": "b"}]'
     with ScriptedServer() as server:

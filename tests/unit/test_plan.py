@@ -13,11 +13,10 @@ from bundler.core.errors import CheckRefused
 from bundler.core.events import Silence
 from bundler.core.media_types import RAW
 from bundler.manifest.loader import load
-from bundler.manifest.lock import Lock, LockedFile, LockedFiles
+from bundler.manifest.lock import LockedFile, LockedFiles
 from bundler.operations.plan import DoesNotFit, require_fit
 from bundler.planning.shape import ShapeUnknown
 from bundler.store.layout import Store
-from tests.bundles import make_lock
 
 ROOT = Path(__file__).parents[2]
 MANIFEST = ROOT / "manifests/qwen3-32b-l20x4.yaml"
@@ -74,8 +73,8 @@ def test_a_training_that_does_not_fit_is_refused_with_what_would_make_it_fit(tmp
     assert any("QLoRA" in one["change"] or "nf4" in one["change"] for one in planned["train"]["advice"])
 
 
-def _pinned(directory: Path) -> tuple[Path, Lock, Store]:
-    """A manifest of one L20 for 32B, a lock, and a store that has the model's config.json."""
+def _pinned(directory: Path) -> tuple[Path, LockedFiles, Store]:
+    """A manifest of one L20 for 32B, its pinned model, and a store that has the model's config.json."""
     manifest = directory / "manifest.yaml"
     text = MANIFEST.read_text().replace("count: 4", "count: 1").replace("  deepspeed: z3 #", "  # ")
     text = text.replace("tensor_parallel: 4", "tensor_parallel: 1").replace("../", f"{ROOT}/")
@@ -84,18 +83,18 @@ def _pinned(directory: Path) -> tuple[Path, Lock, Store]:
     config = store.put((ROOT / "tests/fixtures/configs/qwen3-32b/config.json").read_bytes(), RAW)
     file = LockedFile("config.json", config.digest, config.size)
     model = LockedFiles("base", "huggingface://Qwen/Qwen3-32B", config, (file,), "1" * 40)
-    return manifest, make_lock(model), store
+    return manifest, model, store
 
 
 def test_a_build_is_refused_before_the_weights_are_fetched_and_says_what_would_fit(tmp_path: Path) -> None:
     manifest, pinned, store = _pinned(tmp_path)
     wanted = load(manifest)
     with pytest.raises(DoesNotFit) as refused:
-        require_fit(wanted, manifest, pinned, store, Silence(), ())
+        require_fit(wanted, manifest, [pinned], store, Silence(), ())
     assert refused.value.exit_code == 13
     assert "it would fit with" in str(refused.value.because)
     assert "--accept memory" in str(refused.value.hint)
-    require_fit(wanted, manifest, pinned, store, Silence(), ("memory",))
+    require_fit(wanted, manifest, [pinned], store, Silence(), ("memory",))
 
 
 def test_the_plan_says_what_becomes_of_the_data_and_how_many_steps_it_takes() -> None:
