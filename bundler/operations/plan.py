@@ -117,19 +117,20 @@ def require_fit(
     """
     if CHECK in accepted:
         return
+    configs = configs_of(models, store)
     try:
-        result = plan(manifest, configs_of(models, store), {})
+        result = plan(manifest, configs, {})
     except ShapeUnknown as unknown:
         events.emit(Warned(f"the memory of the GPUs is not planned: {unknown}"))
         return
     if not result.fits:
-        raise DoesNotFit(path, result)
+        raise DoesNotFit(path, configs, result)
 
 
 class DoesNotFit(CheckRefused):
-    """The training or the service needs more memory than the GPUs have."""
+    """The training or the service needs more memory than the GPUs have. No lock says where the configs are yet."""
 
-    def __init__(self, path: Path, result: PlanResult) -> None:
+    def __init__(self, path: Path, configs: Mapping[str, Path], result: PlanResult) -> None:
         lines = []
         if result.train and result.train.verdict == "does not fit":
             peak, trained = result.train.per_gpu.device_bytes, result.train
@@ -138,10 +139,13 @@ class DoesNotFit(CheckRefused):
             lines += [f"it would fit with {one.change}: {format_size(one.device_bytes)}" for one in trained.advice]
         if result.serve and not result.serve.fits:
             lines += ["the service does not fit", *result.serve.problems]
+        command = ["bundle", "plan", str(path)]
+        for name, config in configs.items():
+            command += ["--config", f"{name}={config}"]
         super().__init__(
             f"{path} does not fit {result.gpus} GPUs of {format_size(result.gpu_bytes)}",
             because="\n".join(lines),
-            hint=f"bundle plan {shlex.quote(str(path))}   # the whole account; to go on all the same: --accept {CHECK}",
+            hint=f"{shlex.join(command)}   # the whole account; to go on all the same: --accept {CHECK}",
         )
 
 

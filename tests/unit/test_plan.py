@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import pytest
@@ -93,7 +94,10 @@ def test_a_build_is_refused_before_the_weights_are_fetched_and_says_what_would_f
         require_fit(wanted, manifest, [pinned], store, Silence(), ())
     assert refused.value.exit_code == 13
     assert "it would fit with" in str(refused.value.because)
-    assert "--accept memory" in str(refused.value.hint)
+    command, _, rest = str(refused.value.hint).partition("   # ")
+    assert "--accept memory" in rest
+    again = CliRunner().invoke(cli, shlex.split(command)[1:])
+    assert "train: does not fit" in again.stdout
     require_fit(wanted, manifest, [pinned], store, Silence(), ("memory",))
 
 
