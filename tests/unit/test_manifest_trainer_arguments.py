@@ -42,6 +42,8 @@ def test_what_the_trainer_would_refuse_or_misread_is_refused_at_lock(
         {"shift_attn": True, "weight_decay": 0, "dataloader_num_workers": 2},
         {"badam_mode": "ratio"},
         {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+        {"additional_target": ["embed_tokens", "lm_head"]},
+        {"interleave_probs": [0.7, 0.3], "mix_strategy": "interleave_under"},
     ],
 )
 def test_what_the_trainer_takes_passes(extra: dict[str, Any], tmp_path: Path) -> None:
