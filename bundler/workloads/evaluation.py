@@ -78,6 +78,7 @@ def _arguments(job: Train, wanted: Evaluate, target: Target, *, adapter: bool) -
         "dataset_dir": CONFIG,
         "template": job.template,
         "cutoff_len": job.cutoff_len,
+        **({"rope_scaling": job.rope_scaling} if job.rope_scaling else {}),  # an adapter is of those positions
         **({"max_samples": wanted.max_samples} if wanted.max_samples else {}),
         "output_dir": OUTPUT,
         "per_device_eval_batch_size": wanted.batch_size,
