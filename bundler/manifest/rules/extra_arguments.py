@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from bundler.manifest.findings import Problem, shown
-from bundler.manifest.rules.arguments import ARGUMENTS, repeated, secret
+from bundler.manifest.rules.arguments import ARGUMENTS, is_told, repeated, secret
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
 
@@ -41,7 +41,7 @@ def types(manifest: Manifest) -> Iterator[Problem]:
     """
     for name, value in (manifest.train.extra if manifest.train else {}).items():
         path = ("train", "extra", name)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or is_told(name, ARGUMENTS):
             continue
         if "${" in value:
             yield Problem(path, shown(value), "the value itself", "LLaMA-Factory fills no variables in")

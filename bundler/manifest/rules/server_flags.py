@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem, shown
-from bundler.manifest.rules.arguments import FLAGS
+from bundler.manifest.rules.arguments import FLAGS, is_told
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import VllmService
 from bundler.manifest.tables import server_flags
@@ -18,7 +18,7 @@ def known(manifest: Manifest) -> Iterator[Problem]:
         flags = server_flags(str(service.vllm))
         for name in service.extra if flags else ():
             flag = name.lstrip("-").replace("_", "-")
-            if flag not in flags and flag.removeprefix("no-") not in flags and flag.replace("-", "_") not in FLAGS:
+            if flag not in flags and flag.removeprefix("no-") not in flags and not is_told(name, FLAGS):
                 near = next(iter(difflib.get_close_matches(flag, sorted(flags), n=1)), "")
                 expected, because = f"a flag of vLLM {service.vllm}", "the server would refuse to start"
                 yield Problem((*path, "extra", name), shown(name), expected, because, near, at_key=True)
