@@ -320,6 +320,16 @@ def test_a_taken_port_is_refused_with_the_process_that_holds_it() -> None:
     assert ports(lock, ours=()).severity is Severity.PASS
 
 
+def test_a_port_that_the_engine_alone_may_bind_is_not_called_taken() -> None:
+    user = os.geteuid()
+    lock = replace(LOCK, workloads=(Workload("serve", "vllm", "serve", ("vllm",), port=1),))
+    os.seteuid(user or 65534)  # root may bind any
+    try:
+        assert ports(lock, ours=()).severity is Severity.PASS
+    finally:
+        os.seteuid(user)
+
+
 def test_a_node_without_driver_or_engine_is_read_all_the_same_and_says_why_not(tmp_path: Path) -> None:
     found = read_facts(BundlerError("no container engine answers", because="no such socket"), tmp_path)
     assert found.unreadable["engine"] == "no container engine answers: no such socket"
