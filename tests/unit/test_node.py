@@ -262,6 +262,19 @@ def test_what_this_bundle_runs_already_is_not_in_its_way() -> None:
     assert finding("gpu-processes", busy, again).severity is Severity.PASS
 
 
+def test_servers_that_share_a_gpu_need_its_memory_together_and_others_take_no_share() -> None:
+    half = ("vllm", "serve", "--gpu-memory-utilization", "0.45")
+    two = tuple(Workload(name, "vllm", "serve", half, gpus=1, port=1) for name in ("one", "two"))
+    found = finding(
+        "gpu-memory-free", facts({"memory_free": 30 * GIB}), replace(NEEDS, lock=replace(LOCK, workloads=two))
+    )
+    assert found.severity is BLOCK
+    assert found.what.endswith("two takes 43.5 GB with those before it")
+    board = (Workload("board", "llamaboard", "train", ("sh",), gpus=4, port=7860),)
+    small = finding("gpu-memory-free", facts({"memory_free": GIB}), replace(NEEDS, lock=replace(LOCK, workloads=board)))
+    assert small.severity is Severity.PASS
+
+
 def test_a_card_without_ecc_is_not_called_unreadable() -> None:
     assert finding("gpu-ecc", facts({"ecc_uncorrected": None, "unreadable": {"ecc_uncorrected": "Not Supported"}})) == (
         Finding("gpu-ecc", Severity.PASS, "NVIDIA L20 does not tell")
