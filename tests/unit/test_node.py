@@ -281,6 +281,15 @@ def test_a_card_without_ecc_is_not_called_unreadable() -> None:
     )
 
 
+def test_a_gpu_that_tells_nothing_of_its_link_hides_no_other() -> None:
+    silent, narrow = (
+        replace(L20, pcie=None, unreadable={"pcie": "Not Supported"}),
+        replace(L20, index=1, pcie=Pcie(4, 4, 4, 16)),
+    )
+    assert finding("gpu-pcie", replace(FACTS, gpus=(silent, narrow, L20, L20))).severity is BLOCK
+    assert finding("gpu-pcie", replace(FACTS, gpus=(silent,) * 4)).what == "NVIDIA L20 does not tell"
+
+
 def test_a_newer_gpu_and_driver_are_not_refused() -> None:
     newer = replace(FACTS, gpus=H200S, driver="580.159.04", cuda="13.0")
     assert blocking(judge(newer, NEEDS)) == ()
