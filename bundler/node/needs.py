@@ -51,6 +51,12 @@ class Needs:
         return cls(gpus=lock.hardware.gpus, hardware=lock.hardware, lock=lock, images=images)
 
     @property
+    def weights(self) -> Mapping[str, int]:
+        """Bytes of each model, by the source of its mounts."""
+        models = self.lock.models if self.lock else ()
+        return {f"models/{model.name}": sum(file.size for file in model.files) for model in models}
+
+    @property
     def workloads(self) -> tuple[Workload, ...]:
         """The workloads, in the order in which they run."""
         return self.lock.workloads if self.lock else ()
