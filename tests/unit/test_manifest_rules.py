@@ -137,6 +137,11 @@ BLACKWELL = {
         ({"services.other": {"image": "serve"}}, "services.other", "'easy_dataset:' or 'swanlab:'"),
         # datasets
         ({"datasets.pumps.formatting": "openai"}, "datasets.pumps.formatting", "came with 0.9.4"),
+        (
+            {"datasets.test": {"path": "test.json", "formatting": "openai"}, "evaluate": {"datasets": ["test"]}},
+            "datasets.test.formatting",
+            "came with 0.9.4",
+        ),
         ({"datasets.pumps.ranking": True}, "datasets.pumps.ranking", "train.stage is sft"),
         ({"train.stage": "kto"}, "datasets.pumps.columns.kto_tag", "the name of a column"),
         (
