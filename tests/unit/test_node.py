@@ -295,6 +295,12 @@ def test_a_newer_gpu_and_driver_are_not_refused() -> None:
     assert blocking(judge(newer, NEEDS)) == ()
 
 
+def test_a_gpu_beyond_those_that_the_bundle_takes_is_not_judged() -> None:
+    display = replace(FACTS, gpus=(*FACTS.gpus, replace(L20, index=4, name="NVIDIA T400", memory_total=4 * GIB)))
+    assert finding("gpu-model", display) == finding("gpu-model", FACTS)
+    assert finding("gpu-memory", display) == finding("gpu-memory", FACTS)
+
+
 def test_an_l2_or_an_h20_is_not_taken_for_what_its_name_is_the_start_of() -> None:
     h20 = replace(NEEDS, hardware=replace(LOCK.hardware, model="H20"))
     assert finding("gpu-model", replace(FACTS, gpus=H200S), h20).severity is WARN

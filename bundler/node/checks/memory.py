@@ -18,9 +18,10 @@ def gpu_memory(facts: Facts, needs: Needs) -> Finding:
     With ECC on, NVML reports up to 8 % less than the label says (a T4 of 16 GiB: 15109 MiB).
     """
     wanted = needs.hardware.memory
-    small = [gpu for gpu in facts.gpus[: needs.gpus] if gpu.memory_total < wanted * 0.9]
+    gpus = facts.gpus[: needs.gpus]
+    small = [gpu for gpu in gpus if gpu.memory_total < wanted * 0.9]
     if not small:
-        return good("gpu-memory", ", ".join(sorted({format_size(gpu.memory_total) for gpu in facts.gpus})) or "enough")
+        return good("gpu-memory", ", ".join(sorted({format_size(gpu.memory_total) for gpu in gpus})) or "enough")
     return Finding(
         "gpu-memory",
         Severity.BLOCK,
