@@ -295,6 +295,12 @@ def test_a_newer_gpu_and_driver_are_not_refused() -> None:
     assert blocking(judge(newer, NEEDS)) == ()
 
 
+def test_what_is_said_of_links_and_nodes_is_so() -> None:
+    slow = finding("gpu-pcie", facts({"pcie": Pcie(1, 16, 2, 16)}))
+    assert (slow.severity, slow.what) == (Severity.WARN, "GPU 0 is linked by PCIe 2 x16, a slow one")
+    assert finding("numa", replace(FACTS, gpus=()), replace(NEEDS, gpus=0)).what == "2 nodes"
+
+
 def test_a_gpu_beyond_those_that_the_bundle_takes_is_not_judged() -> None:
     display = replace(FACTS, gpus=(*FACTS.gpus, replace(L20, index=4, name="NVIDIA T400", memory_total=4 * GIB)))
     assert finding("gpu-model", display) == finding("gpu-model", FACTS)

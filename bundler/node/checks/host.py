@@ -144,7 +144,8 @@ def numa(facts: Facts, needs: Needs) -> Finding:
         return unread("numa", "the NUMA nodes", reason)
     nodes = sorted({gpu.numa for gpu in facts.gpus[: needs.gpus] if gpu.numa is not None and gpu.numa >= 0})
     if facts.machine.numa_nodes < 2 or not facts.machine.numa_balancing or not needs.gpus:
-        return good("numa", f"{facts.machine.numa_nodes} nodes, GPUs on {nodes}" if nodes else "one node")
+        said = f"{facts.machine.numa_nodes} nodes" if facts.machine.numa_nodes > 1 else "one node"
+        return good("numa", f"{said}, GPUs on {nodes}" if nodes else said)
     return Finding(
         "numa",
         Severity.WARN,

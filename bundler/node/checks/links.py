@@ -13,7 +13,7 @@ _ABSENT = ("not supported", "not found")
 _FULL_WIDTH = ("A100", "A800", "H100", "H800", "H20", "H200", "B200", "L20", "L40", "A40", "A10", "V100")
 """GPUs for servers, all of which have 16 lanes (data sheets); DCGM 72fa3fea fails an H100 that runs on fewer."""
 _SLOWEST = 3
-"""The PCIe generation below which a server GPU's link counts as faulty (DCGM, H100)."""
+"""The PCIe generation below which a GPU's link counts as faulty (DCGM, H100)."""
 
 
 def pcie(facts: Facts, needs: Needs) -> Finding:
@@ -24,15 +24,17 @@ def pcie(facts: Facts, needs: Needs) -> Finding:
         link = gpu.pcie
         if link is None or (link.width >= link.max_width and link.max_generation >= _SLOWEST):
             continue
+        narrow = link.width < link.max_width
         full = gpu.name.replace("-", " ").split()
         server = any(name in full for name in _FULL_WIDTH)
         return Finding(
             "gpu-pcie",
-            Severity.BLOCK if server and link.width < link.max_width else Severity.WARN,
-            f"GPU {gpu.index} is linked by PCIe {link.max_generation} x{link.width}, it could have x{link.max_width}",
+            Severity.BLOCK if server and narrow else Severity.WARN,
+            f"GPU {gpu.index} is linked by PCIe {link.max_generation} x{link.width}"
+            + (f", it could have x{link.max_width}" if narrow else ", a slow one"),
             why="loading models, offload and NCCL without NVLink all go through it",
             remedy="lspci -vv -s " + gpu.bus_id[-12:] + " | grep LnkSta   # then reseat the card, or look at the riser",
-            needed=f"x{link.max_width}",
+            needed=f"x{link.max_width}" if narrow else f"PCIe {_SLOWEST}",
         )
     links = sorted({f"PCIe {g.pcie.max_generation} x{g.pcie.width}" for g in judged(facts, needs) if g.pcie})
     return good("gpu-pcie", ", ".join(links) or "none needed")
