@@ -60,6 +60,7 @@ def test_an_argument_that_has_no_place_there_is_told_once(changes: dict[str, Any
         {"neftune_noise_alpha": 5},
         {"shift_attn": True, "weight_decay": 0, "dataloader_num_workers": 2},
         {"badam_mode": "ratio"},
+        {"logging_strategy": "no"},
         {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
         {"additional_target": ["embed_tokens", "lm_head"]},
         {"interleave_probs": [0.7, 0.3], "mix_strategy": "interleave_under"},

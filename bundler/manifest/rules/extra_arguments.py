@@ -30,7 +30,11 @@ def extra(manifest: Manifest) -> Iterator[Problem]:
 
 
 def is_quoted(name: str, value: str) -> bool:
-    """Whether a text is a number or a truth value that someone has put in quotes."""
+    """Whether a text is a number or a truth value that someone has put in quotes. `no` is a word of strategies
+    (transformers 4.51.3, trainer_utils.py, IntervalStrategy), which needs them.
+    """
+    if value == "no" and name.endswith("_strategy"):
+        return False
     return bool(_BOOLEAN.fullmatch(value) or (_NUMBER.fullmatch(value) and not _FREE_TEXT.search(name)))
 
 
