@@ -69,9 +69,13 @@ def methods(manifest: Manifest) -> Iterator[Problem]:
             yield _refused(name, "method 'full'", "the method is lora", "method")
         elif train.deepspeed != "none" and name != "use_badam":
             yield _refused(name, "'deepspeed: none'", f"train.deepspeed is {train.deepspeed}", "deepspeed")
-        elif manifest.target.count > 1 and name == "use_badam" and not train.deepspeed.startswith("z3"):
-            because = "the target has several GPUs, and it is spread over them by ZeRO-3 alone"
-            yield _refused(name, "'deepspeed: z3'", because, "deepspeed")
+        elif name == "use_badam" and (manifest.target.count > 1 or train.deepspeed != "none"):
+            if train.extra.get("badam_mode") == "ratio":
+                because = "in several processes, and with DeepSpeed, it goes by layers"
+                yield _refused("badam_mode", "layer", because, "deepspeed")
+            elif not train.deepspeed.startswith("z3"):
+                because = "in several processes, and with DeepSpeed, it takes ZeRO-3"
+                yield _refused(name, "'deepspeed: z3'", because, "deepspeed")
     for name in chosen[1:]:
         yield _refused(name, f"{chosen[0]} alone", "one optimizer drives the training")
     for name in _LORA_ONLY:
