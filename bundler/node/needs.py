@@ -64,7 +64,7 @@ class Needs:
 
 def _image(image: LockedImage, environment: Mapping[str, str]) -> ImageNeeds:
     torch, cuda = versions(image, environment)
-    return ImageNeeds(image.name, torch, cuda, environment.get("NVIDIA_REQUIRE_CUDA", ""))
+    return ImageNeeds(image.name, torch, cuda, environment.get("NVIDIA_REQUIRE_CUDA", "").strip())
 
 
 def setting(workload: Workload, key: str) -> str:

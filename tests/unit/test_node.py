@@ -254,6 +254,14 @@ def test_a_gpu_without_code_in_the_images_is_told_which_set_has_it() -> None:
     assert sets_for(Capability(7, 0)) == ("cuda12.6-torch2.6", "cuda12.4-torch2.6-sglang0.4.6")
 
 
+def test_an_image_that_states_its_cuda_in_words_or_requires_blanks_is_judged_all_the_same() -> None:
+    lock = replace(LOCK, images=tuple(replace(image, source="internal/ours:1") for image in LOCK.images))
+    told = {"PYTORCH_VERSION": "2.6.0", "CUDA_VERSION": "cuda-12.4", "NVIDIA_REQUIRE_CUDA": " "}
+    asked = Needs.of_bundle(lock, {"train": told, "serve": told})
+    assert (asked.images[0].cuda, asked.images[0].require) == ("", "")
+    assert blocking(judge(FACTS, replace(asked, ports=frozenset({1})))) == ()
+
+
 def test_what_this_bundle_runs_already_is_not_in_its_way() -> None:
     busy = facts({"memory_free": GIB, "processes": (GpuProcess(7, "python3", 42 * GIB, OURS),)})
     assert finding("gpu-memory-free", busy).severity is BLOCK
