@@ -262,6 +262,15 @@ def test_an_image_that_states_its_cuda_in_words_or_requires_blanks_is_judged_all
     assert blocking(judge(FACTS, replace(asked, ports=frozenset({1})))) == ()
 
 
+def test_an_image_that_waives_nvidias_requirement_is_not_held_to_it() -> None:
+    told = {"NVIDIA_REQUIRE_CUDA": "cuda>=99.0"}
+    held, waived = (
+        Needs.of_bundle(LOCK, {"train": each}) for each in (told, told | {"NVIDIA_DISABLE_REQUIRE": "true"})
+    )
+    assert finding("driver-require", FACTS, held).severity is BLOCK
+    assert finding("driver-require", FACTS, waived).severity is Severity.PASS
+
+
 def test_what_this_bundle_runs_already_is_not_in_its_way() -> None:
     busy = facts({"memory_free": GIB, "processes": (GpuProcess(7, "python3", 42 * GIB, OURS),)})
     assert finding("gpu-memory-free", busy).severity is BLOCK
