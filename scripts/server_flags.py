@@ -20,20 +20,27 @@ _PARSER = ("vllm/engine/arg_utils.py", "vllm/entrypoints/openai/cli_args.py", "v
 def main(arguments: list[str]) -> int:
     wheel = Path(arguments[0])
     version = wheel.name.split("-")[1]
-    flags = sorted(set(_flags(wheel)))
+    found = dict(_flags(wheel))
+    flags, switches = sorted(found), sorted(flag for flag, is_switch in found.items() if is_switch)
     table = TABLES / f"vllm-{version}.json"
-    table.write_text(json.dumps({"sources": [f"vllm {version}"], "flags": flags}, indent=1) + "\n")
+    document = {"sources": [f"vllm {version}"], "flags": flags, "switches": switches}
+    table.write_text(json.dumps(document, indent=1) + "\n")
     print(f"{table}: {len(flags)} flags")
     return 0
 
 
-def _flags(wheel: Path) -> Iterator[str]:
+def _flags(wheel: Path) -> Iterator[tuple[str, bool]]:
+    """Each flag, and whether it is a switch: `store_true`, which has no `--no-` form."""
     with zipfile.ZipFile(wheel) as archive:
         for name in _PARSER:
             for node in ast.walk(ast.parse(archive.read(name))):
                 if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("add_argument"):
                     words = [word.value for word in node.args if isinstance(word, ast.Constant)]
-                    yield from (word[2:] for word in words if isinstance(word, str) and word.startswith("--"))
+                    actions = [ast.unparse(given.value) for given in node.keywords if given.arg == "action"]
+                    is_switch = actions == ["'store_true'"]
+                    for word in words:
+                        if isinstance(word, str) and word.startswith("--"):
+                            yield word[2:], is_switch
 
 
 if __name__ == "__main__":

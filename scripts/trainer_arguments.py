@@ -42,22 +42,32 @@ def _arguments(wheel: Path, pattern: re.Pattern[str]) -> Iterator[tuple[str, dic
     with zipfile.ZipFile(wheel) as archive:
         for name in archive.namelist():
             if pattern.fullmatch(name):
-                for node in ast.walk(ast.parse(archive.read(name))):
+                module = ast.parse(archive.read(name))
+                lists = _lists(module)
+                for node in ast.walk(module):
                     if isinstance(node, ast.ClassDef) and node.name not in _NOT_FOR_TRAINING and _is_dataclass(node):
-                        yield from _fields(node)
+                        yield from _fields(node, lists)
+
+
+def _lists(module: ast.Module) -> frozenset[str]:
+    """The fields that `split_arg` splits at commas: whatever they are annotated as, it leaves a list as it is."""
+    calls = (node for node in ast.walk(module) if isinstance(node, ast.Call) and ast.unparse(node.func) == "split_arg")
+    return frozenset(part.attr for call in calls for part in call.args if isinstance(part, ast.Attribute))
 
 
 def _is_dataclass(node: ast.ClassDef) -> bool:
     return any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
-def _fields(node: ast.ClassDef) -> Iterator[tuple[str, dict[str, Any]]]:
+def _fields(node: ast.ClassDef, lists: frozenset[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     for field in node.body:
         if not isinstance(field, ast.AnnAssign) or not isinstance(field.target, ast.Name):
             continue
         if field.value is not None and "init=False" in ast.unparse(field.value).replace(" ", ""):
             continue
         kinds, choices = _accepted(field.annotation)
+        if field.target.id in lists:
+            kinds.add("list")
         yield field.target.id, {"kinds": sorted(kinds), **({"choices": choices} if choices else {})}
 
 

@@ -7,16 +7,14 @@ doubled, because Compose puts variables in. Written by hand: the agent carries n
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec, Placement
+from bundler.workloads.flat_yaml import is_plain
 from bundler.workloads.planned import Planned
 
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_./-]*")
-_NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 _HEADER = """\
 # The containers of {name}, as `bundle up` runs them.
 # Images must have been loaded, models, datasets and configuration laid out, and the directories that are written must
@@ -128,6 +126,6 @@ def _lines(value: Any, indent: int = 0) -> Iterator[str]:
 def _scalar(value: Any) -> str:
     if not isinstance(value, str):
         return json.dumps(value)
-    if _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+    if is_plain(value):
         return value
     return json.dumps(value.replace("$", "$$"))

@@ -44,6 +44,7 @@ _TORCH: Mapping[tuple[str, str], tuple[tuple[Capability, ...], Capability | None
 _VLLM: tuple[tuple[str, str, str], ...] = (("0.8.", "2.6.0", "12.4"), ("0.9.2", "2.7.0", "12.8"))
 """The PyTorch in images of vllm/vllm-openai, by the start of the tag (the wheels' METADATA)."""
 _BASE = re.compile(r"pytorch/pytorch:([0-9.]+)-cuda([0-9.]+)-")
+_CUDA = re.compile(r"[0-9]+(\.[0-9]+)?")
 _VLLM_TAG = re.compile(r"vllm/vllm-openai:v([0-9][^@\s]*)")
 
 
@@ -61,7 +62,8 @@ def versions(image: LockedImage, environment: Mapping[str, str]) -> tuple[str, s
             return torch, cuda
     packages = image.build.packages if image.build else {}
     torch, _, local = packages.get("torch", environment.get("PYTORCH_VERSION", "")).partition("+")
-    cuda = ".".join(environment.get("CUDA_VERSION", "").split(".")[:2])
+    stated = _CUDA.match(environment.get("CUDA_VERSION", ""))
+    cuda = stated[0] if stated else ""
     if match := re.fullmatch(r"cu([0-9]{2})([0-9])", local):
         cuda = f"{match[1]}.{match[2]}"
     return torch, cuda

@@ -13,7 +13,9 @@ from bundler.node.facts import Facts
 
 @dataclass(frozen=True, slots=True)
 class ImageNeeds:
-    """An image that sees GPUs. `require` is its NVIDIA_REQUIRE_CUDA, to which NVIDIA's runtime holds the driver."""
+    """An image that sees GPUs. `require` is its NVIDIA_REQUIRE_CUDA, to which NVIDIA's runtime holds the driver, unless
+    the image sets NVIDIA_DISABLE_REQUIRE.
+    """
 
     name: str
     torch: str = ""
@@ -51,6 +53,12 @@ class Needs:
         return cls(gpus=lock.hardware.gpus, hardware=lock.hardware, lock=lock, images=images)
 
     @property
+    def weights(self) -> Mapping[str, int]:
+        """Bytes of each model, by the source of its mounts."""
+        models = self.lock.models if self.lock else ()
+        return {f"models/{model.name}": sum(file.size for file in model.files) for model in models}
+
+    @property
     def workloads(self) -> tuple[Workload, ...]:
         """The workloads, in the order in which they run."""
         return self.lock.workloads if self.lock else ()
@@ -58,7 +66,9 @@ class Needs:
 
 def _image(image: LockedImage, environment: Mapping[str, str]) -> ImageNeeds:
     torch, cuda = versions(image, environment)
-    return ImageNeeds(image.name, torch, cuda, environment.get("NVIDIA_REQUIRE_CUDA", ""))
+    waived = environment.get("NVIDIA_DISABLE_REQUIRE", "").lower() in ("1", "t", "true")  # Go's ParseBool
+    require = "" if waived else environment.get("NVIDIA_REQUIRE_CUDA", "").strip()
+    return ImageNeeds(image.name, torch, cuda, require)
 
 
 def setting(workload: Workload, key: str) -> str:

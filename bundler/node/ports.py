@@ -18,6 +18,8 @@ def bind_problem(address: str, port: int) -> str | None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((address, port))
+        except PermissionError:  # a port below 1024, which the engine binds for a user who may not (ip(7))
+            return (_holder(port) or "another process listens on it") if _listening(port) else None
         except OSError as error:
             holder = _holder(port)
             return f"{error.strerror}: {holder}" if holder else str(error.strerror)

@@ -7,20 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from bundler.manifest.lock import Mount, Workload
 from bundler.manifest.names import EVALUATE_BASE, EVALUATE_TUNED, TRAIN
-from bundler.manifest.version import Version
 from bundler.workloads.container import CONFIG, OUTPUT
 from bundler.workloads.dataset_info import dataset_info
 from bundler.workloads.flat_yaml import document
 from bundler.workloads.paths import ADAPTER, DATA, MODEL, OFFLINE, shared_memory
-from bundler.workloads.train_arguments import precision
+from bundler.workloads.train_arguments import precision, quantization
 
 if TYPE_CHECKING:  # pydantic is not where the agent runs
     from bundler.manifest.evaluation import Evaluate
     from bundler.manifest.schema import Manifest, Target
     from bundler.manifest.training import Train
-
-_BNB_SINCE = Version("0.9.3")
-"""As in training: the value was `bitsandbytes` before (LF, extras/constants.py)."""
 
 
 def evaluations(manifest: Manifest) -> tuple[Workload, ...]:
@@ -73,11 +69,12 @@ def _arguments(job: Train, wanted: Evaluate, target: Target, *, adapter: bool) -
         "do_predict": True,
         "predict_with_generate": True,
         "finetuning_type": job.method,
-        **_quantization(job),
+        **quantization(job),  # it may not fit the GPUs otherwise
         "eval_dataset": ",".join(dict.fromkeys(wanted.datasets)),
         "dataset_dir": CONFIG,
         "template": job.template,
         "cutoff_len": job.cutoff_len,
+        **({"rope_scaling": job.rope_scaling} if job.rope_scaling else {}),  # an adapter is of those positions
         **({"max_samples": wanted.max_samples} if wanted.max_samples else {}),
         "output_dir": OUTPUT,
         "per_device_eval_batch_size": wanted.batch_size,
@@ -89,11 +86,3 @@ def _arguments(job: Train, wanted: Evaluate, target: Target, *, adapter: bool) -
         "report_to": "none",
     }
     return arguments if target.count else arguments | {"use_cpu": True}
-
-
-def _quantization(job: Train) -> dict[str, Any]:
-    """A model that was trained in 4 bits is asked in 4 bits: it may not fit the GPUs otherwise."""
-    if job.quantization != "nf4":
-        return {}
-    method = "bnb" if job.llamafactory >= _BNB_SINCE else "bitsandbytes"
-    return {"quantization_bit": 4, "quantization_method": method, "quantization_type": "nf4"}

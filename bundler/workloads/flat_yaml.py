@@ -48,7 +48,12 @@ def _number(number: float) -> str:
     return f"{'-' if sign else ''}{figures[0]}.{figures[1:] or '0'}e{power:+d}"
 
 
+def is_plain(text: str) -> bool:
+    """Whether a text needs no quotes to be read as text."""
+    return bool(_PLAIN.fullmatch(text)) and text.lower() not in _NOT_TEXT
+
+
 def _text(text: str) -> str:
-    if _PLAIN.fullmatch(text) and text.lower() not in _NOT_TEXT:
+    if is_plain(text):
         return text
     return '"' + _ESCAPED.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + '"'

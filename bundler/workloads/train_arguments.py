@@ -70,6 +70,18 @@ def precision(job: Train, target: Target) -> str:
     return "fp16" if gpu and gpu < AMPERE else "bf16"
 
 
+def quantization(job: Train) -> dict[str, Any]:
+    """How the frozen weights are held: in training, and where its adapter is asked over them."""
+    if job.quantization != "nf4":
+        return {}
+    return {
+        "quantization_bit": 4,
+        "quantization_method": "bnb" if job.llamafactory >= _BNB_SINCE else "bitsandbytes",
+        "quantization_type": "nf4",
+        "double_quantization": job.double_quantization,
+    }
+
+
 def distributed(job: Train, target: Target) -> bool:
     """Whether it runs in several processes; DeepSpeed wants that with one GPU too (LF 0.9.3, hparams/parser.py)."""
     return target.count > 1 or job.deepspeed != "none"
@@ -91,14 +103,7 @@ def _method(job: Train) -> dict[str, Any]:
         "lora_dropout": job.lora.dropout,
         "lora_target": job.lora.target,
     }
-    if job.quantization == "nf4":
-        lora |= {
-            "quantization_bit": 4,
-            "quantization_method": "bnb" if job.llamafactory >= _BNB_SINCE else "bitsandbytes",
-            "quantization_type": "nf4",
-            "double_quantization": job.double_quantization,
-        }
-    return lora
+    return lora | quantization(job)
 
 
 def _preference(job: Train) -> dict[str, Any]:

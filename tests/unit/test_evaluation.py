@@ -63,6 +63,19 @@ def test_it_is_batch_prediction_on_all_gpus_without_deepspeed(tmp_path: Path) ->
     assert (job.gpus, job.environment["NPROC_PER_NODE"], job.environment["FORCE_TORCHRUN"]) == (4, "4", "1")
 
 
+def test_the_weights_are_held_as_in_training(tmp_path: Path) -> None:
+    held = {"train.quantization": "nf4", "train.double_quantization": False}
+    for job in evaluations(manifest(tmp_path, TEST_SPLIT | held)):
+        assert (
+            "quantization_bit: 4\nquantization_method: bnb\nquantization_type: nf4\ndouble_quantization: false\n"
+        ) in job.files["evaluate.yaml"]
+
+
+def test_the_adapter_is_asked_with_the_positions_that_it_was_trained_with(tmp_path: Path) -> None:
+    for job in evaluations(manifest(tmp_path, TEST_SPLIT | {"train.cutoff_len": 65536, "train.rope_scaling": "yarn"})):
+        assert "cutoff_len: 65536\nrope_scaling: yarn\n" in job.files["evaluate.yaml"]
+
+
 def test_a_whole_model_that_was_trained_is_evaluated_itself(tmp_path: Path) -> None:
     tuned = evaluations(manifest(tmp_path, TEST_SPLIT | {"train.method": "full"}))[1]
     assert tuned.mounts[0] == Mount("results/train", "/bundle/model")

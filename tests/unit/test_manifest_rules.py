@@ -9,6 +9,7 @@ import pytest
 from manifest_cases import REMOVED, changed, findings, manifest, write
 
 SERVICE = {"image": "serve", "vllm": "0.8.5.post1", "model": "base", "name": "other", "port": 8001}
+STRETCHED = {"train.cutoff_len": 65536, "train.rope_scaling": "yarn"}
 ADAPTER = {"serve.model": "base", "serve.adapter": "train"}
 SGLANG = {
     "image": "serve",
@@ -101,6 +102,7 @@ BLACKWELL = {
         ({**ADAPTER, "train.lora": {"rank": 600}}, "serve.adapter", "rank 512 at most"),
         ({**ADAPTER, "train.extra": {"use_dora": True}}, "serve.adapter", "vLLM refuses DoRA"),
         ({**ADAPTER, "train.extra": {"additional_target": "embed_tokens"}}, "serve.adapter", "modules_to_save"),
+        ({**ADAPTER, **STRETCHED}, "serve.adapter", "the merged model"),
         ({**ADAPTER, "serve.name": "base"}, "serve.name", "another name"),
         ({**ADAPTER, "serve.extra": {"max-lora-rank": 8}}, "serve.extra.max-lora-rank", "sets it"),
         ({"serve.api_key_file": "key"}, "serve.api_key_file", "whole path on the node"),
@@ -135,6 +137,11 @@ BLACKWELL = {
         ({"services.other": {"image": "serve"}}, "services.other", "'easy_dataset:' or 'swanlab:'"),
         # datasets
         ({"datasets.pumps.formatting": "openai"}, "datasets.pumps.formatting", "came with 0.9.4"),
+        (
+            {"datasets.test": {"path": "test.json", "formatting": "openai"}, "evaluate": {"datasets": ["test"]}},
+            "datasets.test.formatting",
+            "came with 0.9.4",
+        ),
         ({"datasets.pumps.ranking": True}, "datasets.pumps.ranking", "train.stage is sft"),
         ({"train.stage": "kto"}, "datasets.pumps.columns.kto_tag", "the name of a column"),
         (
@@ -189,6 +196,7 @@ def test_what_cannot_work_is_refused_before_the_gap(
         | {"images.serve.registry": "internal/vllm:ours"},
         {"target.memory": "48GiB", "target.capability": "8.9", "target.driver": "550.54.15"},
         {"serve.reasoning_parser": "qwen3"},
+        {**ADAPTER, **STRETCHED, "serve.extra": {"rope-scaling": {"rope_type": "yarn", "factor": 2.0}}},
         {"train.stage": "kto", "datasets.pumps.columns": {"kto_tag": "label"}},
         {"train.extra": {"report_to": "tensorboard", "disable_shuffling": True, "max_samples": 10}},
         {"services": {"other": {**SERVICE, "gpu_memory_utilization": 0.2}}, "serve.gpu_memory_utilization": 0.7},

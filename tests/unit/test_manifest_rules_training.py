@@ -102,6 +102,16 @@ FULL = {"train.method": "full"}
         ({"train.extra": {"use_galore": True}}, "train.extra.use_galore", "the method is lora"),
         ({**FULL, "train.deepspeed": "z2", "train.extra": {"use_apollo": True}}, "train.extra.use_apollo", "z2"),
         ({**FULL, "train.extra": {"use_badam": True}}, "train.extra.use_badam", "deepspeed: z3"),
+        (
+            {**ONE_GPU, **FULL, "train.deepspeed": "z2", "train.extra": {"use_badam": True}},
+            "train.extra.use_badam",
+            "deepspeed: z3",
+        ),
+        (
+            {**FULL, "train.deepspeed": "z3", "train.extra": {"use_badam": True, "badam_mode": "ratio"}},
+            "train.extra.badam_mode",
+            "expected layer",
+        ),
         ({**FULL, "train.extra": {"use_galore": True, "use_apollo": True}}, "train.extra.use_apollo", "alone"),
         (
             {**FULL, "train.extra": {"use_galore": True, "galore_layerwise": True}},

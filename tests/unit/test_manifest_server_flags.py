@@ -17,6 +17,7 @@ from bundler.manifest.tables import server_flags
         ({"enable-prefix-cashing": True}, "did you mean 'enable-prefix-caching'"),
         ({"api-server-count": 2}, "a flag of vLLM 0.8.5.post1"),  # came with 0.9
         ({"swap-spaces": 2}, "did you mean 'swap-space'"),
+        ({"enable-auto-tool-choice": False}, "has no '--no-enable-auto-tool-choice'"),
     ],
 )
 def test_a_flag_that_the_server_would_refuse_is_refused_at_lock(

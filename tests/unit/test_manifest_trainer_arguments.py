@@ -36,12 +36,34 @@ def test_what_the_trainer_would_refuse_or_misread_is_refused_at_lock(
 
 
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"train.extra": {"bf16": "yes"}},
+        {"train.extra": {"stage": 3}},
+        {"train.extra": {"lora_rank": "8"}},
+        {"train.extra": {"api_key": "x"}},
+        {"serve.extra": {"port": None}},
+        {"serve.extra": {"hf-token": None}},
+        {"serve.extra": {"my-token": 1}},
+        {"services.other": {"image": "serve", "sglang": "0.4.6.post5", "model": "base", "name": "x",
+                            "mem_fraction_static": 0.1, "extra": {"port": None}}},
+    ],
+)  # fmt: skip
+def test_an_argument_that_has_no_place_there_is_told_once(changes: dict[str, Any], tmp_path: Path) -> None:
+    (found,) = findings(write(tmp_path, changed(changes)))
+    assert ".extra." in found.path
+
+
+@pytest.mark.parametrize(
     "extra",
     [
         {"neftune_noise_alpha": 5},
         {"shift_attn": True, "weight_decay": 0, "dataloader_num_workers": 2},
         {"badam_mode": "ratio"},
+        {"logging_strategy": "no"},
         {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
+        {"additional_target": ["embed_tokens", "lm_head"]},
+        {"interleave_probs": [0.7, 0.3], "mix_strategy": "interleave_under"},
     ],
 )
 def test_what_the_trainer_takes_passes(extra: dict[str, Any], tmp_path: Path) -> None:

@@ -254,6 +254,23 @@ def test_a_gpu_without_code_in_the_images_is_told_which_set_has_it() -> None:
     assert sets_for(Capability(7, 0)) == ("cuda12.6-torch2.6", "cuda12.4-torch2.6-sglang0.4.6")
 
 
+def test_an_image_that_states_its_cuda_in_words_or_requires_blanks_is_judged_all_the_same() -> None:
+    lock = replace(LOCK, images=tuple(replace(image, source="internal/ours:1") for image in LOCK.images))
+    told = {"PYTORCH_VERSION": "2.6.0", "CUDA_VERSION": "cuda-12.4", "NVIDIA_REQUIRE_CUDA": " "}
+    asked = Needs.of_bundle(lock, {"train": told, "serve": told})
+    assert (asked.images[0].cuda, asked.images[0].require) == ("", "")
+    assert blocking(judge(FACTS, replace(asked, ports=frozenset({1})))) == ()
+
+
+def test_an_image_that_waives_nvidias_requirement_is_not_held_to_it() -> None:
+    told = {"NVIDIA_REQUIRE_CUDA": "cuda>=99.0"}
+    held, waived = (
+        Needs.of_bundle(LOCK, {"train": each}) for each in (told, told | {"NVIDIA_DISABLE_REQUIRE": "true"})
+    )
+    assert finding("driver-require", FACTS, held).severity is BLOCK
+    assert finding("driver-require", FACTS, waived).severity is Severity.PASS
+
+
 def test_what_this_bundle_runs_already_is_not_in_its_way() -> None:
     busy = facts({"memory_free": GIB, "processes": (GpuProcess(7, "python3", 42 * GIB, OURS),)})
     assert finding("gpu-memory-free", busy).severity is BLOCK
@@ -262,15 +279,49 @@ def test_what_this_bundle_runs_already_is_not_in_its_way() -> None:
     assert finding("gpu-processes", busy, again).severity is Severity.PASS
 
 
+def test_servers_that_share_a_gpu_need_its_memory_together_and_others_take_no_share() -> None:
+    half = ("vllm", "serve", "--gpu-memory-utilization", "0.45")
+    two = tuple(Workload(name, "vllm", "serve", half, gpus=1, port=1) for name in ("one", "two"))
+    found = finding(
+        "gpu-memory-free", facts({"memory_free": 30 * GIB}), replace(NEEDS, lock=replace(LOCK, workloads=two))
+    )
+    assert found.severity is BLOCK
+    assert found.what.endswith("two takes 43.5 GB with those before it")
+    board = (Workload("board", "llamaboard", "train", ("sh",), gpus=4, port=7860),)
+    small = finding("gpu-memory-free", facts({"memory_free": GIB}), replace(NEEDS, lock=replace(LOCK, workloads=board)))
+    assert small.severity is Severity.PASS
+
+
 def test_a_card_without_ecc_is_not_called_unreadable() -> None:
     assert finding("gpu-ecc", facts({"ecc_uncorrected": None, "unreadable": {"ecc_uncorrected": "Not Supported"}})) == (
         Finding("gpu-ecc", Severity.PASS, "NVIDIA L20 does not tell")
     )
 
 
+def test_a_gpu_that_tells_nothing_of_its_link_hides_no_other() -> None:
+    silent, narrow = (
+        replace(L20, pcie=None, unreadable={"pcie": "Not Supported"}),
+        replace(L20, index=1, pcie=Pcie(4, 4, 4, 16)),
+    )
+    assert finding("gpu-pcie", replace(FACTS, gpus=(silent, narrow, L20, L20))).severity is BLOCK
+    assert finding("gpu-pcie", replace(FACTS, gpus=(silent,) * 4)).what == "NVIDIA L20 does not tell"
+
+
 def test_a_newer_gpu_and_driver_are_not_refused() -> None:
     newer = replace(FACTS, gpus=H200S, driver="580.159.04", cuda="13.0")
     assert blocking(judge(newer, NEEDS)) == ()
+
+
+def test_what_is_said_of_links_and_nodes_is_so() -> None:
+    slow = finding("gpu-pcie", facts({"pcie": Pcie(1, 16, 2, 16)}))
+    assert (slow.severity, slow.what) == (Severity.WARN, "GPU 0 is linked by PCIe 2 x16, a slow one")
+    assert finding("numa", replace(FACTS, gpus=()), replace(NEEDS, gpus=0)).what == "2 nodes"
+
+
+def test_a_gpu_beyond_those_that_the_bundle_takes_is_not_judged() -> None:
+    display = replace(FACTS, gpus=(*FACTS.gpus, replace(L20, index=4, name="NVIDIA T400", memory_total=4 * GIB)))
+    assert finding("gpu-model", display) == finding("gpu-model", FACTS)
+    assert finding("gpu-memory", display) == finding("gpu-memory", FACTS)
 
 
 def test_an_l2_or_an_h20_is_not_taken_for_what_its_name_is_the_start_of() -> None:
@@ -318,6 +369,16 @@ def test_a_taken_port_is_refused_with_the_process_that_holds_it() -> None:
         assert f"process {os.getpid()} (" in found.why
         assert ports(lock, ours=[port]).severity is Severity.PASS
     assert ports(lock, ours=()).severity is Severity.PASS
+
+
+def test_a_port_that_the_engine_alone_may_bind_is_not_called_taken() -> None:
+    user = os.geteuid()
+    lock = replace(LOCK, workloads=(Workload("serve", "vllm", "serve", ("vllm",), port=1),))
+    os.seteuid(user or 65534)  # root may bind any
+    try:
+        assert ports(lock, ours=()).severity is Severity.PASS
+    finally:
+        os.seteuid(user)
 
 
 def test_a_node_without_driver_or_engine_is_read_all_the_same_and_says_why_not(tmp_path: Path) -> None:

@@ -143,6 +143,11 @@ def repeated(path: KeyPath, names: Iterable[str], ours: Mapping[str, str]) -> It
             yield Problem((*path, name), shown(name), expected, at_key=True)
 
 
+def is_told(name: str, ours: Mapping[str, str]) -> bool:
+    """Whether the name itself is refused by one of these rules: then its value is not looked at."""
+    return name.lstrip("-").replace("-", "_") in ours or bool(_SECRET.search(name.lower()))
+
+
 def secret(path: KeyPath, names: Iterable[str]) -> Iterator[Problem]:
     """Secrets: they would stand in the lock, in the store and in lists of processes."""
     for name in names:

@@ -16,8 +16,10 @@ _RANKED = ("rm", "dpo")
 
 
 def formatting(manifest: Manifest) -> Iterator[Problem]:
-    """A formatting that the image's version can read."""
-    for name, dataset in _trained_on(manifest):
+    """A formatting that the image's version can read, when it trains and when `bundle evaluate` asks."""
+    asked = manifest.evaluate.datasets if manifest.evaluate else ()
+    asked_of = ((name, manifest.datasets[name]) for name in asked if name in manifest.datasets)
+    for name, dataset in dict((*_trained_on(manifest), *asked_of)).items():
         if dataset.formatting == "openai" and manifest.train and manifest.train.llamafactory < _OPENAI_SINCE:
             because = f"the image has LLaMA-Factory {manifest.train.llamafactory}, openai came with {_OPENAI_SINCE}"
             path, concerns = ("datasets", name, "formatting"), (("train", "llamafactory"),)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from bundler.manifest.findings import Problem, shown
-from bundler.manifest.rules.arguments import ARGUMENTS, repeated, secret
+from bundler.manifest.rules.arguments import ARGUMENTS, is_told, repeated, secret
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
 
@@ -30,7 +30,11 @@ def extra(manifest: Manifest) -> Iterator[Problem]:
 
 
 def is_quoted(name: str, value: str) -> bool:
-    """Whether a text is a number or a truth value that someone has put in quotes."""
+    """Whether a text is a number or a truth value that someone has put in quotes. `no` is a word of strategies
+    (transformers 4.51.3, trainer_utils.py, IntervalStrategy), which needs them.
+    """
+    if value == "no" and name.endswith("_strategy"):
+        return False
     return bool(_BOOLEAN.fullmatch(value) or (_NUMBER.fullmatch(value) and not _FREE_TEXT.search(name)))
 
 
@@ -41,7 +45,7 @@ def types(manifest: Manifest) -> Iterator[Problem]:
     """
     for name, value in (manifest.train.extra if manifest.train else {}).items():
         path = ("train", "extra", name)
-        if not isinstance(value, str):
+        if not isinstance(value, str) or is_told(name, ARGUMENTS):
             continue
         if "${" in value:
             yield Problem(path, shown(value), "the value itself", "LLaMA-Factory fills no variables in")
@@ -65,9 +69,13 @@ def methods(manifest: Manifest) -> Iterator[Problem]:
             yield _refused(name, "method 'full'", "the method is lora", "method")
         elif train.deepspeed != "none" and name != "use_badam":
             yield _refused(name, "'deepspeed: none'", f"train.deepspeed is {train.deepspeed}", "deepspeed")
-        elif manifest.target.count > 1 and name == "use_badam" and not train.deepspeed.startswith("z3"):
-            because = "the target has several GPUs, and it is spread over them by ZeRO-3 alone"
-            yield _refused(name, "'deepspeed: z3'", because, "deepspeed")
+        elif name == "use_badam" and (manifest.target.count > 1 or train.deepspeed != "none"):
+            if train.extra.get("badam_mode") == "ratio":
+                because = "in several processes, and with DeepSpeed, it goes by layers"
+                yield _refused("badam_mode", "layer", because, "deepspeed")
+            elif not train.deepspeed.startswith("z3"):
+                because = "in several processes, and with DeepSpeed, it takes ZeRO-3"
+                yield _refused(name, "'deepspeed: z3'", because, "deepspeed")
     for name in chosen[1:]:
         yield _refused(name, f"{chosen[0]} alone", "one optimizer drives the training")
     for name in _LORA_ONLY:

@@ -19,6 +19,11 @@ from bundler.manifest.version import Version
 _UNSERVED = {"additional_target": "modules_to_save", "use_dora": "DoRA"}
 """LLaMA-Factory's arguments that make adapters which vLLM refuses (VW lora/peft_helper.py; vllm#2847, #9280)."""
 
+_MERGED = "the merged model: 'model: train' without 'adapter'"
+
+_POSITIONS = ("rope_scaling", "hf_overrides")
+"""What a server's `extra` can say of positions by itself."""
+
 _EASY_DATASET_SINCE = Version("1.6.1")
 
 _PACKAGES: tuple[tuple[type[LlamaBoard | SwanlabBoard | SglangService], str, str], ...] = (
@@ -31,6 +36,9 @@ _PACKAGES: tuple[tuple[type[LlamaBoard | SwanlabBoard | SglangService], str, str
 def adapters(manifest: Manifest) -> Iterator[Problem]:
     """An adapter is served over the model that it was trained on: method lora, of a rank that vLLM takes (512 at most),
     without DoRA and without further trained modules, which vLLM refuses in an adapter; those are merged.
+
+    So is one that was trained with stretched positions: they are in the merged model's config, and not in the base's.
+    LF's API would stretch by 2, whatever the training did (0.9.3, model_utils/rope.py and hparams/parser.py).
     """
     train = manifest.train
     for path, service in manifest.services_of(AdaptedService):
@@ -46,6 +54,10 @@ def adapters(manifest: Manifest) -> Iterator[Problem]:
         if service.model != train.model:
             because = "an adapter goes with the model that it was trained on"
             yield Problem((*path, "model"), shown(service.model), shown(train.model), because, concerns=concerns)
+        extra = service.extra if isinstance(service, (VllmService, LlamaFactoryApi)) else {}
+        if train.rope_scaling and not any(name.lstrip("-").replace("-", "_") in _POSITIONS for name in extra):
+            found, because = f"an adapter trained with {train.rope_scaling}", "the base's config has shorter positions"
+            yield Problem(at, found, _MERGED, because, concerns=(("train", "rope_scaling"),))
         if isinstance(service, VllmService):
             yield from _taken_by_vllm(at, service, manifest)
 
@@ -54,15 +66,14 @@ def _taken_by_vllm(at: KeyPath, service: VllmService, manifest: Manifest) -> Ite
     train = manifest.train
     if train is None:
         return
-    merged = "the merged model: 'model: train' without 'adapter'"
     if train.lora.rank > LORA_RANKS[-1]:
         found = f"an adapter of rank {train.lora.rank}"
-        yield Problem(at, found, f"rank {LORA_RANKS[-1]} at most, or {merged}", "vLLM takes no higher one",
+        yield Problem(at, found, f"rank {LORA_RANKS[-1]} at most, or {_MERGED}", "vLLM takes no higher one",
                       concerns=(("train", "lora"),))  # fmt: skip
     for argument, what in _UNSERVED.items():
         if train.extra.get(argument):
             concerns = (("train", "extra", argument),)
-            yield Problem(at, f"an adapter with {what}", merged, f"vLLM refuses {what}", concerns=concerns)
+            yield Problem(at, f"an adapter with {what}", _MERGED, f"vLLM refuses {what}", concerns=concerns)
     if service.name == service.model:
         because = "the model that it was trained on is served beside it under that name"
         yield Problem((*at[:-1], "name"), shown(service.name), "another name", because, concerns=(at,))

@@ -11,7 +11,7 @@ from bundler.manifest.gpus import AMPERE, BLACKWELL, BLACKWELL_RTX, TURING, Capa
 from bundler.manifest.hardware import capability
 from bundler.manifest.names import TRAINED
 from bundler.manifest.reasoning import parser_for, parsers, sglang_parser, sglang_parsers
-from bundler.manifest.rules.arguments import FLAGS, SGLANG_FLAGS, repeated, secret
+from bundler.manifest.rules.arguments import FLAGS, SGLANG_FLAGS, is_told, repeated, secret
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import SglangService, ShardedService, VllmService
 from bundler.manifest.version import Version
@@ -171,7 +171,7 @@ def extra(manifest: Manifest) -> Iterator[Problem]:
         inside = (*path, "extra")
         yield from chain(repeated(inside, service.extra, FLAGS), secret(inside, service.extra))
         for flag, value in service.extra.items():
-            if value is None:
+            if value is None and not is_told(flag, FLAGS):
                 yield Problem((*inside, flag), "nothing", "a value; true for a flag that takes none")
         for flag in service.extra if service.adapter else ():
             if flag.lstrip("-").replace("-", "_") in ("enable_lora", "lora_modules", "max_lora_rank"):
@@ -180,7 +180,7 @@ def extra(manifest: Manifest) -> Iterator[Problem]:
         inside = (*path, "extra")
         yield from chain(repeated(inside, sglang.extra, SGLANG_FLAGS), secret(inside, sglang.extra))
         for flag, value in sglang.extra.items():
-            if value is None or value is False:
+            if (value is None or value is False) and not is_told(flag, SGLANG_FLAGS):
                 because = "SGLang's flags have no '--no-' form" if value is False else ""
                 yield Problem((*inside, flag), shown(value), "a value; true for a flag that takes none", because)
 

@@ -11,7 +11,7 @@ import difflib
 from collections.abc import Iterator
 
 from bundler.manifest.findings import Problem, shown
-from bundler.manifest.rules.arguments import ARGUMENTS
+from bundler.manifest.rules.arguments import ARGUMENTS, is_told
 from bundler.manifest.rules.extra_arguments import is_quoted
 from bundler.manifest.schema import Manifest
 from bundler.manifest.tables import trainer_arguments
@@ -22,7 +22,7 @@ def known(manifest: Manifest) -> Iterator[Problem]:
     train = manifest.train
     table = trainer_arguments(str(train.llamafactory)) if train else {}
     for name in train.extra if train and table else ():
-        if name not in table and name not in ARGUMENTS:
+        if name not in table and not is_told(name, ARGUMENTS):
             near = next(iter(difflib.get_close_matches(name, table, n=1)), "")
             expected = f"an argument of LLaMA-Factory {train.llamafactory}" if train else ""
             because = "it would refuse to start"
@@ -34,7 +34,7 @@ def kinds(manifest: Manifest) -> Iterator[Problem]:
     train = manifest.train
     table = trainer_arguments(str(train.llamafactory)) if train else {}
     for name, value in train.extra.items() if train and table else ():
-        argument = table.get(name)
+        argument = None if is_told(name, ARGUMENTS) else table.get(name)
         if isinstance(value, str) and ("${" in value or is_quoted(name, value)):
             continue  # told already, whatever the version
         if argument and not argument.takes(value):

@@ -77,5 +77,15 @@ def trainer_arguments(version: str) -> Mapping[str, Argument]:
 @cache
 def server_flags(version: str) -> frozenset[str]:
     """The flags of `vllm serve`, without `--`; empty where there is no table of the version."""
+    return _listed(version, "flags")
+
+
+@cache
+def server_switches(version: str) -> frozenset[str]:
+    """Those of them that have no `--no-` form."""
+    return _listed(version, "switches")
+
+
+def _listed(version: str, key: str) -> frozenset[str]:
     table = TABLES / f"vllm-{version}.json"
-    return frozenset(json.loads(table.read_text())["flags"]) if table.is_file() else frozenset()
+    return frozenset(json.loads(table.read_text())[key]) if table.is_file() else frozenset()

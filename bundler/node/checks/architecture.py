@@ -32,9 +32,10 @@ def gpu_count(facts: Facts, needs: Needs) -> Finding:
 def gpu_model(facts: Facts, needs: Needs) -> Finding:
     """Are they of the model that the manifest names? Another one may do; memory and capability decide."""
     wanted = needs.hardware.model
-    strangers = sorted({gpu.name for gpu in facts.gpus if wanted and not _is(gpu, wanted)})
+    gpus = facts.gpus[: needs.gpus]
+    strangers = sorted({gpu.name for gpu in gpus if wanted and not _is(gpu, wanted)})
     if not strangers:
-        return good("gpu-model", ", ".join(sorted({gpu.name for gpu in facts.gpus})) or "none needed")
+        return good("gpu-model", ", ".join(sorted({gpu.name for gpu in gpus})) or "none needed")
     return Finding(
         "gpu-model",
         Severity.WARN,

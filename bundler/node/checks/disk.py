@@ -42,9 +42,7 @@ def disk(facts: Facts, needs: Needs) -> Finding:
 
 def results_disk(facts: Facts, needs: Needs) -> Finding:
     """Is there room beside the store for what the jobs leave: the merged model is as large as the one it is made of."""
-    models = {
-        f"models/{model.name}": sum(f.size for f in model.files) for model in (needs.lock.models if needs.lock else ())
-    }
+    models = needs.weights
     jobs = [workload for workload in needs.workloads if not workload.is_service]
     needed = int(HEADROOM * max((models.get(m.source, 0) for job in jobs for m in job.mounts), default=0))
     here = facts.disks.get(facts.store)

@@ -18,14 +18,13 @@ THROTTLING = {
 }
 """Bits of NVML's clocks event reasons that mean trouble; a power cap (0x04) is how a busy GPU runs (nvml.h)."""
 _RESET = "nvidia-smi --gpu-reset -i {index}   # with nothing on it; else reboot"
-_UNSUPPORTED = "not supported"
 
 
 def ecc(facts: Facts, needs: Needs) -> Finding:
     """Have there been uncorrected errors of the memory since the driver was loaded?"""
-    if (problem := _unread("gpu-ecc", "ecc_uncorrected", "the ECC errors", facts, needs)) is not None:
+    if (problem := unread_of("gpu-ecc", "ecc_uncorrected", "the ECC errors", facts, needs)) is not None:
         return problem
-    for gpu in _judged(facts, needs):
+    for gpu in judged(facts, needs):
         if gpu.ecc_uncorrected:
             return Finding(
                 "gpu-ecc",
@@ -40,9 +39,9 @@ def ecc(facts: Facts, needs: Needs) -> Finding:
 
 def sram(facts: Facts, needs: Needs) -> Finding:
     """Has a GPU's SRAM failed so often that NVIDIA would replace it?"""
-    if (problem := _unread("gpu-sram", "sram_exceeded", "the state of the SRAM", facts, needs)) is not None:
+    if (problem := unread_of("gpu-sram", "sram_exceeded", "the state of the SRAM", facts, needs)) is not None:
         return problem
-    for gpu in _judged(facts, needs):
+    for gpu in judged(facts, needs):
         if gpu.sram_exceeded:
             return Finding(
                 "gpu-sram",
@@ -56,9 +55,9 @@ def sram(facts: Facts, needs: Needs) -> Finding:
 
 def remapped(facts: Facts, needs: Needs) -> Finding:
     """Did replacing bad rows of the memory fail, or wait for a reset?"""
-    if (problem := _unread("gpu-remapped-rows", "remapped", "the remapped rows", facts, needs)) is not None:
+    if (problem := unread_of("gpu-remapped-rows", "remapped", "the remapped rows", facts, needs)) is not None:
         return problem
-    gpus = _judged(facts, needs)
+    gpus = judged(facts, needs)
     for gpu in gpus:
         if gpu.remapped and gpu.remapped.failed:
             return Finding(
@@ -82,9 +81,9 @@ def remapped(facts: Facts, needs: Needs) -> Finding:
 
 def recovery(facts: Facts, needs: Needs) -> Finding:
     """Does the driver ask for a reset or a reboot?"""
-    if (problem := _unread("gpu-recovery", "recovery", "the recovery action", facts, needs)) is not None:
+    if (problem := unread_of("gpu-recovery", "recovery", "the recovery action", facts, needs)) is not None:
         return problem
-    for gpu in _judged(facts, needs):
+    for gpu in judged(facts, needs):
         if gpu.recovery not in (None, "none"):
             return Finding(
                 "gpu-recovery",
@@ -126,9 +125,9 @@ def xid(facts: Facts, needs: Needs) -> Finding:
 
 def throttling(facts: Facts, needs: Needs) -> Finding:
     """Does heat or power hold a GPU's clocks down right now?"""
-    if (problem := _unread("gpu-throttling", "clock_reasons", "the clocks' reasons", facts, needs)) is not None:
+    if (problem := unread_of("gpu-throttling", "clock_reasons", "the clocks' reasons", facts, needs)) is not None:
         return problem
-    for gpu in _judged(facts, needs):
+    for gpu in judged(facts, needs):
         held = [name for bit, name in THROTTLING.items() if (gpu.clock_reasons or 0) & bit]
         if held:
             return Finding(
@@ -143,9 +142,9 @@ def throttling(facts: Facts, needs: Needs) -> Finding:
 
 def persistence(facts: Facts, needs: Needs) -> Finding:
     """Does the driver stay loaded while nothing uses a GPU?"""
-    if (problem := _unread("gpu-persistence", "persistence", "the persistence mode", facts, needs)) is not None:
+    if (problem := unread_of("gpu-persistence", "persistence", "the persistence mode", facts, needs)) is not None:
         return problem
-    off = [str(gpu.index) for gpu in _judged(facts, needs) if gpu.persistence is False]
+    off = [str(gpu.index) for gpu in judged(facts, needs) if gpu.persistence is False]
     if not off:
         return good("gpu-persistence", "on" if facts.gpus else "none needed")
     return Finding(
@@ -159,9 +158,9 @@ def persistence(facts: Facts, needs: Needs) -> Finding:
 
 def mig(facts: Facts, needs: Needs) -> Finding:
     """Are the GPUs whole?"""
-    if (problem := _unread("gpu-mig", "mig", "the MIG mode", facts, needs)) is not None:
+    if (problem := unread_of("gpu-mig", "mig", "the MIG mode", facts, needs)) is not None:
         return problem
-    for gpu in _judged(facts, needs):
+    for gpu in judged(facts, needs):
         if gpu.mig and (gpu.mig.enabled or gpu.mig.pending):
             return Finding(
                 "gpu-mig",
@@ -175,14 +174,20 @@ def mig(facts: Facts, needs: Needs) -> Finding:
     return good("gpu-mig", "off" if facts.gpus else "none needed")
 
 
-def _judged(facts: Facts, needs: Needs) -> tuple[Gpu, ...]:
+def judged(facts: Facts, needs: Needs) -> tuple[Gpu, ...]:
+    """The GPUs that the bundle takes: the first ones."""
     return facts.gpus[: needs.gpus]
 
 
-def _unread(check: str, name: str, what: str, facts: Facts, needs: Needs) -> Finding | None:
-    """A card that has no such thing (a consumer's, without ECC) passes; anything else unread is said."""
-    reasons = [(gpu, gpu.unreadable[name]) for gpu in _judged(facts, needs) if name in gpu.unreadable]
+def unread_of(
+    check: str, name: str, what: str, facts: Facts, needs: Needs, absent: tuple[str, ...] = ("not supported",)
+) -> Finding | None:
+    """A card that has no such thing (a consumer's, without ECC) passes; anything else unread is said.
+
+    `absent` are NVML's words for that. None where a GPU tells, which is then to be judged.
+    """
+    reasons = [(gpu, gpu.unreadable[name]) for gpu in judged(facts, needs) if name in gpu.unreadable]
     for gpu, reason in reasons:
-        if _UNSUPPORTED not in reason.lower():
+        if not any(words in reason.lower() for words in absent):
             return unread(check, f"{what} of GPU {gpu.index}", reason)
     return good(check, f"{reasons[0][0].name} does not tell") if reasons and len(reasons) == needs.gpus else None

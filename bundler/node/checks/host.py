@@ -53,10 +53,7 @@ def _least(workload: Workload, needs: Needs) -> int:
     Merging holds the model once (LF 0.9.3, export_device: cpu). Offloaded parameters are held once, in 16 bits, and an
     offloaded optimizer has 16 bytes for each parameter that is trained: all of them, unless it is LoRA.
     """
-    models = {
-        f"models/{model.name}": sum(f.size for f in model.files) for model in (needs.lock.models if needs.lock else ())
-    }
-    weights = max((models.get(mount.source, 0) for mount in workload.mounts), default=0)
+    weights = max((needs.weights.get(mount.source, 0) for mount in workload.mounts), default=0)
     if workload.kind == "merge":
         return weights
     optimizer, parameters = offloaded(workload)
@@ -147,7 +144,8 @@ def numa(facts: Facts, needs: Needs) -> Finding:
         return unread("numa", "the NUMA nodes", reason)
     nodes = sorted({gpu.numa for gpu in facts.gpus[: needs.gpus] if gpu.numa is not None and gpu.numa >= 0})
     if facts.machine.numa_nodes < 2 or not facts.machine.numa_balancing or not needs.gpus:
-        return good("numa", f"{facts.machine.numa_nodes} nodes, GPUs on {nodes}" if nodes else "one node")
+        said = f"{facts.machine.numa_nodes} nodes" if facts.machine.numa_nodes > 1 else "one node"
+        return good("numa", f"{said}, GPUs on {nodes}" if nodes else said)
     return Finding(
         "numa",
         Severity.WARN,

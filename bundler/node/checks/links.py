@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+from bundler.node.checks.health import judged, unread_of
 from bundler.node.facts import Facts, Gpu
-from bundler.node.findings import Finding, Severity, good, unread
+from bundler.node.findings import Finding, Severity, good
 from bundler.node.needs import Needs
 
 _UNSWITCHED = "not supported"
+_ABSENT = ("not supported", "not found")
+"""NVML, of a card without such links, and of a driver that has no function to ask."""
 _FULL_WIDTH = ("A100", "A800", "H100", "H800", "H20", "H200", "B200", "L20", "L40", "A40", "A10", "V100")
 """GPUs for servers, all of which have 16 lanes (data sheets); DCGM 72fa3fea fails an H100 that runs on fewer."""
 _SLOWEST = 3
-"""The PCIe generation below which a server GPU's link counts as faulty (DCGM, H100)."""
+"""The PCIe generation below which a GPU's link counts as faulty (DCGM, H100)."""
 
 
 def pcie(facts: Facts, needs: Needs) -> Finding:
     """Has the link to the host all its lanes? The generation is judged by what it can be: idle links slow down."""
-    if (problem := _unread("gpu-pcie", "pcie", "the PCIe link", facts, needs)) is not None:
+    if (problem := unread_of("gpu-pcie", "pcie", "the PCIe link", facts, needs, _ABSENT)) is not None:
         return problem
-    for gpu in facts.gpus[: needs.gpus]:
+    for gpu in judged(facts, needs):
         link = gpu.pcie
         if link is None or (link.width >= link.max_width and link.max_generation >= _SLOWEST):
             continue
+        narrow = link.width < link.max_width
         full = gpu.name.replace("-", " ").split()
         server = any(name in full for name in _FULL_WIDTH)
         return Finding(
             "gpu-pcie",
-            Severity.BLOCK if server and link.width < link.max_width else Severity.WARN,
-            f"GPU {gpu.index} is linked by PCIe {link.max_generation} x{link.width}, it could have x{link.max_width}",
+            Severity.BLOCK if server and narrow else Severity.WARN,
+            f"GPU {gpu.index} is linked by PCIe {link.max_generation} x{link.width}"
+            + (f", it could have x{link.max_width}" if narrow else ", a slow one"),
             why="loading models, offload and NCCL without NVLink all go through it",
             remedy="lspci -vv -s " + gpu.bus_id[-12:] + " | grep LnkSta   # then reseat the card, or look at the riser",
-            needed=f"x{link.max_width}",
+            needed=f"x{link.max_width}" if narrow else f"PCIe {_SLOWEST}",
         )
-    links = sorted({f"PCIe {g.pcie.max_generation} x{g.pcie.width}" for g in facts.gpus[: needs.gpus] if g.pcie})
+    links = sorted({f"PCIe {g.pcie.max_generation} x{g.pcie.width}" for g in judged(facts, needs) if g.pcie})
     return good("gpu-pcie", ", ".join(links) or "none needed")
 
 
 def nvlink(facts: Facts, needs: Needs) -> Finding:
     """Are all NVLinks up that a GPU has?"""
-    if (problem := _unread("gpu-nvlink", "links", "the NVLinks", facts, needs)) is not None:
+    if (problem := unread_of("gpu-nvlink", "links", "the NVLinks", facts, needs, _ABSENT)) is not None:
         return problem
-    gpus = facts.gpus[: needs.gpus]
+    gpus = judged(facts, needs)
     for gpu in gpus:
         if (gpu.links_up or 0) < (gpu.links or 0):
             switched = gpu.fabric is not None and gpu.fabric.state != _UNSWITCHED
@@ -57,9 +62,9 @@ def nvlink(facts: Facts, needs: Needs) -> Finding:
 
 def fabric(facts: Facts, needs: Needs) -> Finding:
     """Have the GPUs of a machine with NVSwitch joined its fabric?"""
-    if (problem := _unread("gpu-fabric", "fabric", "the fabric", facts, needs)) is not None:
+    if (problem := unread_of("gpu-fabric", "fabric", "the fabric", facts, needs, _ABSENT)) is not None:
         return problem
-    gpus = [gpu for gpu in facts.gpus[: needs.gpus] if gpu.fabric and gpu.fabric.state != _UNSWITCHED]
+    gpus = [gpu for gpu in judged(facts, needs) if gpu.fabric and gpu.fabric.state != _UNSWITCHED]
     for gpu in gpus:
         if gpu.fabric and (gpu.fabric.state != "completed" or gpu.fabric.status):
             return Finding(
@@ -75,7 +80,7 @@ def fabric(facts: Facts, needs: Needs) -> Finding:
 
 def peers(facts: Facts, needs: Needs) -> Finding:
     """Can the GPUs that work together read each other's memory?"""
-    gpus = facts.gpus[: needs.gpus]
+    gpus = judged(facts, needs)
     if len(gpus) < 2:
         return good("gpu-p2p", "one GPU" if gpus else "none needed")
     for gpu in gpus:
@@ -103,13 +108,3 @@ def peers(facts: Facts, needs: Needs) -> Finding:
 
 def _path(gpu: Gpu, path: str) -> str:
     return "NVLink" if gpu.links_up else path
-
-
-def _unread(check: str, name: str, what: str, facts: Facts, needs: Needs) -> Finding | None:
-    for gpu in facts.gpus[: needs.gpus]:
-        if reason := gpu.unreadable.get(name):
-            absent = "not supported" in reason.lower() or "not found" in reason.lower()
-            return (
-                good(check, f"{gpu.name} does not tell") if absent else unread(check, f"{what} of {gpu.name}", reason)
-            )
-    return None

@@ -7,8 +7,6 @@ from bundler.node.facts import Facts, Gpu
 from bundler.node.findings import Finding, Severity, good, unread
 from bundler.node.needs import Needs, setting
 
-DEFAULT_UTILIZATION = 0.9
-"""What vLLM takes of a GPU's whole memory where no flag says (vLLM 0.8.5, gpu_memory_utilization)."""
 _UNNOTICED = 15 << 20
 """Bytes that a process may hold without being in the way (Meta GCM 1b7bde97, check_processor)."""
 _PROCESSES = "nvidia-smi   # lists them; stop them, or kill PID"
@@ -20,9 +18,10 @@ def gpu_memory(facts: Facts, needs: Needs) -> Finding:
     With ECC on, NVML reports up to 8 % less than the label says (a T4 of 16 GiB: 15109 MiB).
     """
     wanted = needs.hardware.memory
-    small = [gpu for gpu in facts.gpus[: needs.gpus] if gpu.memory_total < wanted * 0.9]
+    gpus = facts.gpus[: needs.gpus]
+    small = [gpu for gpu in gpus if gpu.memory_total < wanted * 0.9]
     if not small:
-        return good("gpu-memory", ", ".join(sorted({format_size(gpu.memory_total) for gpu in facts.gpus})) or "enough")
+        return good("gpu-memory", ", ".join(sorted({format_size(gpu.memory_total) for gpu in gpus})) or "enough")
     return Finding(
         "gpu-memory",
         Severity.BLOCK,
@@ -34,21 +33,27 @@ def gpu_memory(facts: Facts, needs: Needs) -> Finding:
 
 
 def gpu_memory_free(facts: Facts, needs: Needs) -> Finding:
-    """Is as much free as the servers take at their start? What this bundle's own containers hold counts as free."""
+    """Is as much free as the servers take at their start? What this bundle's own containers hold counts as free.
+
+    They get GPUs from the first on, and share it. A service that takes no share of the memory (LLaMA Board,
+    LLaMA-Factory's API) is not judged.
+    """
+    taken = [0.0] * len(facts.gpus)
     for workload in needs.workloads:
-        if not workload.is_service or not workload.gpus:
+        share = setting(workload, "gpu_memory_utilization") or setting(workload, "mem_fraction_static")
+        if not workload.is_service or not share:
             continue
-        flag = setting(workload, "gpu_memory_utilization") or setting(workload, "mem_fraction_static")
-        share = float(flag) if flag else DEFAULT_UTILIZATION
-        for gpu in facts.gpus[: workload.gpus]:
-            wanted = int(gpu.memory_total * share)
+        for at, gpu in enumerate(facts.gpus[: workload.gpus]):
+            beside, taken[at] = taken[at], taken[at] + float(share)
+            wanted = int(gpu.memory_total * taken[at])
             if gpu.memory_free + _held_by_us(gpu, needs) < wanted:
                 return Finding(
                     "gpu-memory-free",
                     Severity.BLOCK,
                     f"{format_size(gpu.memory_free)} of GPU {gpu.index} are free, "
-                    f"{workload.name} takes {format_size(wanted)}",
-                    why=f"it takes {share:.0%} of the whole memory when it starts, and ends where less is free (vLLM)",
+                    f"{workload.name} takes {format_size(wanted)}" + (" with those before it" if beside else ""),
+                    why=f"it takes {float(share):.0%} of the whole memory when it starts, and ends where less is free "
+                    "(vLLM)",
                     remedy=_PROCESSES,
                     needed=format_size(wanted),
                 )
