@@ -30,18 +30,15 @@ deserted() {
 
 # Sets $prefix: how much of a split file is there without a hole. Whatever a crash left of a line is passed over.
 unbroken() {
-    prefix=0
-    before=-1
-    while [ "$prefix" -gt "$before" ]; do
-        before=$prefix
-        for writer in "$notes".*; do
-            [ -f "$writer" ] || continue
-            while read -r at count; do
-                case $at,$count in *[!0-9,]* | ,* | *, | 0[0-9]* | *,0*) continue ;; esac
-                [ "$at" -gt "$prefix" ] || [ $((at + count)) -le "$prefix" ] || prefix=$((at + count))
-            done <"$writer"
+    prefix=$(sort -n "$notes".* 2>/dev/null | {
+        end=0
+        while read -r at count; do
+            case $at,$count in *[!0-9,]* | ,* | *, | 0[0-9]* | *,0*) continue ;; esac
+            [ "$at" -le "$end" ] || break
+            [ $((at + count)) -le "$end" ] || end=$((at + count))
         done
-    done
+        echo "$end"
+    })
     size=$(wc -c <"$1") || size=0
     [ "$prefix" -le "$size" ] || prefix=$size
 }

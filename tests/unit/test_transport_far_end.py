@@ -347,7 +347,7 @@ def test_the_agent_is_replaced_when_it_differs(session: Session, store: Path) ->
 
 def test_without_openssl_it_hashes_with_coreutils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = ("cat", "chmod", "cp", "dd", "df", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sync", "truncate", "wc")
-    tools = (*files, "date", "sh", "sleep", "timeout", "tr", "uname")
+    tools = (*files, "date", "sh", "sleep", "sort", "timeout", "tr", "uname")
     bare = tmp_path / "bin"
     bare.mkdir()
     for tool in tools:

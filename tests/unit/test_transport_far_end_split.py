@@ -106,3 +106,19 @@ def test_a_hash_that_was_cut_short_gives_no_name_and_loses_nothing(store: Path) 
     session = prepared(store)
     assert gathered(session)[1] == {(0, len(DATA))}
     session.close()
+
+
+def test_a_host_that_noted_thousands_of_ranges_answers_before_it_is_taken_for_dead(store: Path) -> None:
+    """134 GB in one file are as many, noted by several connections in turn."""
+    prepared(store).close()
+    count, writers = 4000, 4
+    dead = "elsewhere-00000000-7-7"
+    (store / "partial" / f"split-{HEX}.{dead}").write_bytes(bytes(count))
+    for writer in range(writers):
+        notes = "".join(f"{at} 1\n" for at in reversed(range(writer, count, writers)))
+        (store / "partial" / f"ranges-{HEX}-{dead}.{dead[:-1]}{writer}").write_text(notes)
+    session = prepared(store)
+    session.request("disown", *(dead[:-1] + str(number) for number in range(writers)), dead)
+    session.request("open", HEX)
+    assert session.answer() == f"at {HEX} {count}"
+    session.close()
