@@ -43,7 +43,16 @@ unbroken() {
     [ "$prefix" -le "$size" ] || prefix=$size
 }
 
-# Tells of what is begun and can be gone on with, as ls would of a file of the prefix; removes what no one needs.
+# Sets $held: the bytes that a split file takes of the disk, $prefix at least. Whoever goes on needs them no second time,
+# what lies behind a hole and what was not noted included.
+held() {
+    held=$(ls -sk -- "$1") || held=0
+    held=${held#"${held%%[0-9]*}"}
+    held=$((${held%% *} * 1024))
+    [ "$held" -ge "$prefix" ] || held=$prefix
+}
+
+# Tells of what is begun and can be gone on with, as ls would of a file; removes what no one needs.
 list_split() {
     for file in partial/split-*; do
         [ -f "$file" ] && deserted "$file" || continue
@@ -53,7 +62,8 @@ list_split() {
             [ "${1-}" = kept ] || rm -f -- "$file" "$notes".*
         else
             unbroken "$file"
-            say "- 1 0 0 $prefix - partial/$stem.split"
+            held "$file"
+            say "- 1 0 0 $held - partial/$stem.split"
         fi
     done
     for writer in partial/ranges-*; do
