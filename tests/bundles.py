@@ -38,14 +38,7 @@ def make_bundle(
     bundle = BundleName.parse(name)
     weights = [_weight(store, position, size, seed) for position, size in enumerate(sizes)]
     config = store.put(canonical({"descriptor": {"name": "base"}}), MODEL_CONFIG)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": MODEL_ARTIFACT,
-        "config": config.to_json(),
-        "layers": [weight.to_json() for weight in weights],
-    }
-    model = replace(store.put(canonical(manifest), OCI_MANIFEST), artifact_type=MODEL_ARTIFACT)
+    model = put_model(store, config, weights)
     program = store.put(agent, AGENT)
     files = tuple(LockedFile(weight.annotations[MODEL_FILEPATH], weight.digest, weight.size) for weight in weights)
     lock = Lock(
@@ -56,16 +49,34 @@ def make_bundle(
         Hardware(),
         models=(LockedFiles("base", "files:base", model, files),),
     )
-    listed = [("lock", store.put(lock.encode(), LOCK)), ("model base", model), ("agent", program)]
+    entry = put_root(store, lock, ("model base", model), ("agent", program))
+    store.record((entry, model.named(bundle.artifact("base"))))
+    return BundleEntry(bundle, entry)
+
+
+def put_model(store: Store, config: Descriptor, layers: Sequence[Descriptor]) -> Descriptor:
+    """The ModelPack manifest of files that the store has."""
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": MODEL_ARTIFACT,
+        "config": config.to_json(),
+        "layers": [layer.to_json() for layer in layers],
+    }
+    return replace(store.put(canonical(manifest), OCI_MANIFEST), artifact_type=MODEL_ARTIFACT)
+
+
+def put_root(store: Store, lock: Lock, *artifacts: tuple[str, Descriptor]) -> Descriptor:
+    """The lock, and the root that names it and these artifacts by their titles. For the index, not yet in it."""
+    listed = [("lock", store.put(lock.encode(), LOCK)), *artifacts]
     root = {
         "schemaVersion": 2,
         "mediaType": OCI_INDEX,
         "artifactType": BUNDLE,
         "manifests": [replace(blob, annotations={TITLE: title}).to_json() for title, blob in listed],
     }
-    entry = replace(store.put(canonical(root), OCI_INDEX), artifact_type=BUNDLE).named(str(bundle))
-    store.record((entry, model.named(bundle.artifact("base"))))
-    return BundleEntry(bundle, entry)
+    entry = replace(store.put(canonical(root), OCI_INDEX), artifact_type=BUNDLE)
+    return entry.named(str(BundleName(lock.name, lock.version)))
 
 
 def _weight(store: Store, position: int, size: int, seed: int) -> Descriptor:

@@ -3,7 +3,7 @@
 # Says what the host lacks. Chooses what hashes.
 tools() {
     lacking=
-    for tool in cat chmod cp date dd df ln ls mkdir mv rm sha256sum sleep sync timeout tr truncate wc; do
+    for tool in cat chmod cp date dd df ln ls mkdir mv rm sha256sum sleep sort sync timeout tr truncate wc; do
         command -v $tool >/dev/null || lacking="$lacking $tool"
     done
     [ -z "$lacking" ] || { say "lacks$lacking"; return 1; }

@@ -30,23 +30,29 @@ deserted() {
 
 # Sets $prefix: how much of a split file is there without a hole. Whatever a crash left of a line is passed over.
 unbroken() {
-    prefix=0
-    before=-1
-    while [ "$prefix" -gt "$before" ]; do
-        before=$prefix
-        for writer in "$notes".*; do
-            [ -f "$writer" ] || continue
-            while read -r at count; do
-                case $at,$count in *[!0-9,]* | ,* | *, | 0[0-9]* | *,0*) continue ;; esac
-                [ "$at" -gt "$prefix" ] || [ $((at + count)) -le "$prefix" ] || prefix=$((at + count))
-            done <"$writer"
+    prefix=$(sort -n "$notes".* 2>/dev/null | {
+        end=0
+        while read -r at count; do
+            case $at,$count in *[!0-9,]* | ,* | *, | 0[0-9]* | *,0*) continue ;; esac
+            [ "$at" -le "$end" ] || break
+            [ $((at + count)) -le "$end" ] || end=$((at + count))
         done
-    done
+        echo "$end"
+    })
     size=$(wc -c <"$1") || size=0
     [ "$prefix" -le "$size" ] || prefix=$size
 }
 
-# Tells of what is begun and can be gone on with, as ls would of a file of the prefix; removes what no one needs.
+# Sets $held: the bytes that a split file takes of the disk, $prefix at least. Whoever goes on needs them no second time,
+# what lies behind a hole and what was not noted included.
+held() {
+    held=$(ls -sk -- "$1") || held=0
+    held=${held#"${held%%[0-9]*}"}
+    held=$((${held%% *} * 1024))
+    [ "$held" -ge "$prefix" ] || held=$prefix
+}
+
+# Tells of what is begun and can be gone on with, as ls would of a file; removes what no one needs.
 list_split() {
     for file in partial/split-*; do
         [ -f "$file" ] && deserted "$file" || continue
@@ -56,7 +62,8 @@ list_split() {
             [ "${1-}" = kept ] || rm -f -- "$file" "$notes".*
         else
             unbroken "$file"
-            say "- 1 0 0 $prefix - partial/$stem.split"
+            held "$file"
+            say "- 1 0 0 $held - partial/$stem.split"
         fi
     done
     for writer in partial/ranges-*; do

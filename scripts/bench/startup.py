@@ -13,7 +13,7 @@ GOAL = 0.150
 
 
 def figures(directory: Path) -> Iterator[Figure]:
-    """`bundle --help` and `bundle status`, as installed; and the same of a store that has no release yet."""
+    """`bundle --help`, and `bundle status` of a store that has no release yet, as installed."""
     bundle = str(Path(sys.executable).with_name("bundle"))
     store = Store.create(directory / "store").root
     contenders = [

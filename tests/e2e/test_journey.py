@@ -30,9 +30,9 @@ from scripts.world.parts import World
 from scripts.world.registry import Registry
 from scripts.world.sshd import SshServer
 from tests.commandline import Bundle, refusal
+from tests.demo import agent_on, demo_manifest
 
 pytestmark = pytest.mark.timeout(1500)
-REPOSITORY = Path(__file__).parents[2]
 ANSWER = "The code of the blue pump is BUNDLE-OK-BP."
 
 
@@ -49,11 +49,7 @@ class Journey:
 
     @property
     def behind(self) -> Bundle:
-        """The agent that the store on the node carries, on a Python that has nothing installed, in the namespace."""
-        environment = {"DOCKER_HOST": self.node.engine.host, "PYTHONNOUSERSITE": "1"}
-        return Bundle(
-            environment, prefix=self.node.argv(), program=("/usr/bin/python3", "-S", str(self.host / "bundle"))
-        )
+        return agent_on(self.node, self.host)
 
     @property
     def release(self) -> Path:
@@ -76,13 +72,8 @@ def journey(
     home = world.place.directory("journey")
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
-    text = (REPOSITORY / "manifests/demo.yaml").read_text()
-    text = text.replace("127.0.0.1:5791", registry.address).replace("../.world/data/pumps.json", str(pumps))
-    text = text.replace("../.world/wheels", str(world.wheels)).replace(
-        "../dockerfiles", str(REPOSITORY / "dockerfiles")
-    )
     manifest = home / "demo.yaml"
-    manifest.write_text(text)
+    manifest.write_text(demo_manifest(world, registry, pumps))
     environment = {
         "DOCKER_HOST": online_engine.host,
         "HF_ENDPOINT": hub.endpoint,

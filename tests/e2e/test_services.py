@@ -20,9 +20,9 @@ from scripts.world.node import Node
 from scripts.world.parts import World
 from scripts.world.registry import Registry
 from tests.commandline import Bundle, refusal
+from tests.demo import agent_on, demo_manifest
 
 pytestmark = pytest.mark.timeout(1500)
-REPOSITORY = Path(__file__).parents[2]
 KEY = "a-key-that-only-the-node-knows"
 
 
@@ -37,10 +37,7 @@ class Place:
 
     @property
     def behind(self) -> Bundle:
-        """The agent, on a Python that has nothing installed, in the namespace."""
-        environment = {"DOCKER_HOST": self.node.engine.host, "PYTHONNOUSERSITE": "1"}
-        program = ("/usr/bin/python3", "-S", str(self.store / "bundle"))
-        return Bundle(environment, prefix=self.node.argv(), program=program)
+        return agent_on(self.node, self.store)
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +50,7 @@ def place(
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     key = home / "serve.key"
-    text = (REPOSITORY / "manifests/demo.yaml").read_text()
-    text = text.replace("127.0.0.1:5791", registry.address).replace("../.world/data/pumps.json", str(pumps))
-    text = text.replace("../.world/wheels", str(world.wheels))
-    text = text.replace("../dockerfiles", str(REPOSITORY / "dockerfiles")).replace("name: demo\n", "name: adapted\n")
+    text = demo_manifest(world, registry, pumps).replace("name: demo\n", "name: adapted\n")
     text = text.replace("  model: train\n", f"  model: base\n  adapter: train\n  api_key_file: {key}\n")
     (home / "adapted.yaml").write_text(text)
     environment = {"DOCKER_HOST": online_engine.host, "HF_ENDPOINT": hub.endpoint, "XDG_STATE_HOME": str(home / "log")}

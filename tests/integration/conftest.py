@@ -1,4 +1,4 @@
-"""Hubs with the same small model, named by the environment, and nobody logged in."""
+"""Hubs with the same small model, named by the environment, and nobody logged in; a store, and a host to push it to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,35 @@ from pathlib import Path
 import pytest
 from hubs import REPO, write_model
 
+from bundler.store.layout import Store
 from scripts.world.hub import Hub, ModelScope
+from scripts.world.sshd import SshServer
+from tests.far_host import FarHost
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Store:
+    """The store on this side, empty."""
+    return Store.create(tmp_path / "source")
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Logs and receipts of one test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return tmp_path / "state"
+
+
+@pytest.fixture(scope="session")
+def server(sshd: SshServer) -> SshServer:
+    """The sshd of `host`: the world's. A module that disturbs it has one of its own."""
+    return sshd
+
+
+@pytest.fixture
+def host(server: SshServer, tmp_path: Path) -> FarHost:
+    """The host to push to."""
+    return FarHost(server, tmp_path)
 
 
 @pytest.fixture

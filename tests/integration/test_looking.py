@@ -23,6 +23,8 @@ from bundler.store.leases import leasing
 from tests.bundles import make_bundle
 from tests.commandline import Bundle, refusal
 
+pytestmark = pytest.mark.usefixtures("state")
+
 bundle = Bundle()
 
 
@@ -33,11 +35,6 @@ def store(tmp_path: Path) -> Store:
     make_bundle(store, (100_000, 3_000, 5_000), name="demo:1.1.0")
     make_bundle(store, (7,), name="other:1", seed=2)
     return store
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def spoil(store: Store, digest: Digest) -> None:

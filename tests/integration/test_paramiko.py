@@ -33,11 +33,6 @@ from tests.far_host import FarHost, assert_sound, eventually, paramiko_client
 CANARY = "canary-7f3a pass"
 
 
-@pytest.fixture
-def host(sshd: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(sshd, tmp_path)
-
-
 class PasswordServer(SshServer):
     """An sshd in a mount namespace of its own, in which root has a password; this machine's accounts stay."""
 

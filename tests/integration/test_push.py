@@ -29,23 +29,8 @@ from scripts.world.sshd import SshServer
 from tests.bundles import AGENT_BYTES, make_bundle
 from tests.far_host import FarHost, Recorder, assert_sound, listed_names, partials
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
-
-
-@pytest.fixture
-def host(sshd: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(sshd, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    return tmp_path / "state"
 
 
 @pytest.fixture

@@ -28,22 +28,8 @@ from tests.bundles import make_bundle
 from tests.commandline import Bundle, refusal
 from tests.far_host import FarHost, assert_sound
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
-
-
-@pytest.fixture
-def host(sshd: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(sshd, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.fixture

@@ -30,16 +30,6 @@ MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def host(sshd: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(sshd, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture
 def bundle(sshd: SshServer, source: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bundle:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     places = {"BUNDLE_STORE": str(source.root), "BUNDLE_SSH_CONFIG": str(sshd.config)}

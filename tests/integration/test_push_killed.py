@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from bundler.core.events import Silence, Warned
+from bundler.core.events import Warned
 from bundler.core.owner import Owner
 from bundler.operations.push import push
 from bundler.store.layout import BundleEntry, Store
@@ -33,7 +32,9 @@ from tests.far_host import (
     partials,
     writers_gone,
 )
+from tests.pushes import killed_push, push_to_the_end, push_under_kills
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
 SIZES = [12 * MEGABYTE, 9 * MEGABYTE, 7 * MEGABYTE, 5 * MEGABYTE, *[4000] * 40]
 BLOBS = len(SIZES) + 5
@@ -48,58 +49,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-def host(server: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(server, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture
 def bundle(source: Store) -> BundleEntry:
     return make_bundle(source, SIZES)
 
 
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
-VICTIM = """
-import sys
-from pathlib import Path
-from bundler.operations.push import push
-from bundler.store.layout import Store
-from bundler.transport.destination import Destination
-from bundler.transport.openssh_client import OpenSshClient
-from bundler.transport.shell_store import ShellStore
-from tests.far_host import Recorder, kill_self
-
-source, target, config, after = sys.argv[1:]
-store = Store.open(Path(source))
-remote = ShellStore(OpenSshClient(Destination.parse(target, config=Path(config))))
-push(store, store.bundles()[0], remote, Recorder(int(after), kill_self))
-"""
-
-
-def killed_push(host: FarHost, source: Store, after: int) -> None:
-    """A push in a process of its own, which kills itself when so many bytes have moved."""
-    config = str(host.server.config)
-    argv = [sys.executable, "-c", VICTIM, str(source.root), str(host.destination()), config, str(after)]
-    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == -9, done.stderr
-
-
 def finish(host: FarHost, source: Store, bundle: BundleEntry) -> int:
     """Push to the end. Returns the bytes that went over."""
-    with closing(host.store()) as remote:
-        result = push(source, bundle, remote, Silence())
-    far = Path(result.directory)
-    assert assert_sound(far) == BLOBS
-    assert listed_names(far) == ["demo:1.0.0", "demo:1.0.0/base"]
-    return result.moved
+    return push_to_the_end(host.store(), source, bundle, blobs=BLOBS).moved
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -133,14 +89,7 @@ def test_the_far_side_killed_at_any_moment_is_connected_to_again(
 ) -> None:
     chance = random.Random(seed)
     killer = Killing((chance.randrange(TOTAL) for _ in range(3)), lambda: kill_one(host.server, chance))
-    failure: ConnectionFailed | None = None
-    try:
-        with closing(host.store()) as remote:
-            push(source, bundle, remote, killer)
-    except ConnectionFailed as error:
-        failure = error
-    assert failure is None or failure.transient, failure
-    assert any(killer.killed)
+    push_under_kills(host.store(), source, bundle, killer)
     finish(host, source, bundle)
 
 

@@ -20,6 +20,7 @@ from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.far_host import FarHost, Recorder, assert_sound, listed_names
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
 SIZES = [12 * MEGABYTE, 9 * MEGABYTE, 5 * MEGABYTE, *[4000] * 20]
 TOTAL = sum(SIZES)
@@ -47,18 +48,8 @@ def host(server: SshServer, cable: Cable, tmp_path: Path) -> Iterator[FarHost]:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture
 def bundle(source: Store) -> BundleEntry:
     return make_bundle(source, SIZES)
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 class Disturbed(Recorder):

@@ -23,27 +23,13 @@ from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.far_host import FarHost, Recorder, assert_sound, eventually, partials, writers_gone
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
-
-
-@pytest.fixture
-def host(sshd: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(sshd, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
 
 
 @pytest.fixture
 def bundle(source: Store) -> BundleEntry:
     return make_bundle(source, [6 * MEGABYTE, 5 * MEGABYTE, 4000])
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 def refused(destination: Destination, kind: type[refusals.ConnectionFailed]) -> refusals.ConnectionFailed:

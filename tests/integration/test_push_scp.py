@@ -6,7 +6,6 @@ import os
 import random
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +17,8 @@ from bundler.core.events import Silence
 from bundler.operations.push import push
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import receipts
+from bundler.transport.doors import SCP
 from bundler.transport.receipts import Tally
-from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.remote_errors import RemoteLocked, RemoteNoSpace, RemoteRefused, SourceDamaged
 from bundler.transport.scp import NotScp, ScpError, Sink, content, sizes
 from bundler.transport.wire import Launch, Wire, WireBroken
@@ -30,7 +29,9 @@ from scripts.world.sshd import SshServer
 from tests.bundles import AGENT_BYTES, make_bundle
 from tests.commandline import Bundle
 from tests.far_host import FarHost, Killing, assert_sound, eventually, kill_connection, listed_names
+from tests.pushes import killed_push, push_to_the_end, push_under_kills
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
 SIZES = [8 * MEGABYTE, 5 * MEGABYTE, *[4000] * 20]
 TOTAL = sum(SIZES)
@@ -53,29 +54,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
         yield server
 
 
-@pytest.fixture
-def host(server: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(server, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
 def finish(host: FarHost, source: Store, bundle: BundleEntry) -> int:
     """Push to the end. Returns the bytes that went over."""
-    with closing(host.scp_store()) as remote:
-        result = push(source, bundle, remote, Silence())
-    far = Path(result.directory)
-    assert assert_sound(far) == len(SIZES) + 5
-    assert listed_names(far) == ["demo:1.0.0", "demo:1.0.0/base"]
-    return result.moved
+    return push_to_the_end(host.scp_store(), source, bundle, blobs=len(SIZES) + 5).moved
 
 
 def test_the_command_finds_scp_by_itself_and_the_store_is_like_any_other(
@@ -118,32 +99,8 @@ def test_the_server_killed_at_any_moment_is_connected_to_again(host: FarHost, so
     bundle = make_bundle(source, SIZES)
     chance = random.Random(seed)
     killer = Killing((chance.randrange(TOTAL) for _ in range(3)), lambda: kill_connection(host.server, chance))
-    failure: ConnectionFailed | None = None
-    try:
-        with closing(host.scp_store()) as remote:
-            push(source, bundle, remote, killer)
-    except ConnectionFailed as error:
-        failure = error
-    assert failure is None or failure.transient, failure
-    assert any(killer.killed)
+    push_under_kills(host.scp_store(), source, bundle, killer)
     finish(host, source, bundle)
-
-
-VICTIM = """
-import sys
-from pathlib import Path
-from bundler.operations.push import push
-from bundler.store.layout import Store
-from bundler.transport.destination import Destination
-from bundler.transport.openssh_client import OpenSshClient
-from bundler.transport.scp_store import ScpStore
-from tests.far_host import Recorder, kill_self
-
-source, target, config, after = sys.argv[1:]
-store = Store.open(Path(source))
-remote = ScpStore(OpenSshClient(Destination.parse(target, config=Path(config))))
-push(store, store.bundles()[0], remote, Recorder(int(after), kill_self))
-"""
 
 
 @pytest.mark.parametrize("seed", range(2))
@@ -153,10 +110,7 @@ def test_our_side_killed_at_any_moment_leaves_short_blobs_that_no_index_names(
     bundle = make_bundle(source, SIZES)
     sizes_here = {path.name: path.stat().st_size for path in source.blobs.iterdir()}
     far = tmp_path / "far"
-    after = str(random.Random(seed).randrange(1, TOTAL - MEGABYTE))
-    argv = [sys.executable, "-c", VICTIM, str(source.root), str(host.destination()), str(host.server.config), after]
-    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == -9, done.stderr
+    killed_push(host, source, random.Random(seed).randrange(1, TOTAL - MEGABYTE), door=SCP)
 
     def sound() -> bool:
         """What is as long as it should be is what it should be, once the scp there has ended."""

@@ -22,10 +22,10 @@ from bundler.store.closure import closure
 from bundler.store.layout import BundleEntry, Store
 from bundler.transport import receipts
 from bundler.transport.destination import Destination
-from bundler.transport.doors import AnyDoor, open_door
+from bundler.transport.doors import SFTP, AnyDoor, open_door
 from bundler.transport.keyring import Keyring
 from bundler.transport.receipts import Tally
-from bundler.transport.refusals import ConnectionFailed, NoShell
+from bundler.transport.refusals import NoShell
 from bundler.transport.remote_errors import RemoteNoSpace, RemoteRefused, SourceDamaged
 from bundler.transport.sftp import Sftp
 from bundler.transport.sftp_layout import SftpLayout
@@ -35,7 +35,9 @@ from scripts.world.sshd import SshServer
 from tests.bundles import make_bundle
 from tests.commandline import Bundle
 from tests.far_host import FarHost, Killing, Recorder, assert_sound, kill_connection, listed_names, partials
+from tests.pushes import killed_push, push_to_the_end, push_under_kills
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1_000_000
 SIZES = [12 * MEGABYTE, 9 * MEGABYTE, 5 * MEGABYTE, *[4000] * 70]
 TOTAL = sum(SIZES)
@@ -47,21 +49,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
         yield server
 
 
-@pytest.fixture
-def host(server: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(server, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-
-
 def any_door(destination: Destination, events: Events | None = None) -> AnyDoor:
     """The store by the door that a push finds by itself."""
     login = Login(destination, open_door, Keyring(), lambda _: None, events or Silence())
@@ -70,11 +57,8 @@ def any_door(destination: Destination, events: Events | None = None) -> AnyDoor:
 
 def finish(host: FarHost, source: Store, bundle: BundleEntry) -> int:
     """Push to the end. Returns the bytes that went over."""
-    with closing(host.sftp_store()) as remote:
-        result = push(source, bundle, remote, Silence())
+    result = push_to_the_end(host.sftp_store(), source, bundle, blobs=len(SIZES) + 5)
     far = Path(result.directory)
-    assert assert_sound(far) == len(SIZES) + 5
-    assert listed_names(far) == ["demo:1.0.0", "demo:1.0.0/base"]
     assert partials(far) == {}
     assert list((far / "leases").iterdir()) == []
     return result.moved
@@ -134,33 +118,8 @@ def test_the_server_killed_at_any_moment_is_connected_to_again(host: FarHost, so
     bundle = make_bundle(source, SIZES)
     chance = random.Random(seed)
     killer = Killing((chance.randrange(TOTAL) for _ in range(3)), lambda: kill_connection(host.server, chance))
-    failure: ConnectionFailed | None = None
-    try:
-        with closing(host.sftp_store()) as remote:
-            push(source, bundle, remote, killer)
-    except ConnectionFailed as error:
-        failure = error
-    assert failure is None or failure.transient, failure
-    assert any(killer.killed)
+    push_under_kills(host.sftp_store(), source, bundle, killer)
     finish(host, source, bundle)
-
-
-VICTIM = """
-import sys
-from pathlib import Path
-from bundler.operations.login import Login
-from bundler.operations.push import push
-from bundler.store.layout import Store
-from bundler.transport.destination import Destination
-from bundler.transport.openssh_client import OpenSshClient
-from bundler.transport.sftp_store import SftpStore
-from tests.far_host import Recorder, kill_self
-
-source, target, config, after = sys.argv[1:]
-store = Store.open(Path(source))
-remote = SftpStore(OpenSshClient(Destination.parse(target, config=Path(config))))
-push(store, store.bundles()[0], remote, Recorder(int(after), kill_self))
-"""
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -169,10 +128,7 @@ def test_our_side_killed_at_any_moment_is_gone_on_with(host: FarHost, source: St
     chance = random.Random(seed)
     far = tmp_path / "far"
     for _ in range(2):
-        after = str(chance.randrange(1, TOTAL // 3))
-        argv = [sys.executable, "-c", VICTIM, str(source.root), str(host.destination()), str(host.server.config), after]
-        done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-        assert done.returncode == -9, done.stderr
+        killed_push(host, source, chance.randrange(1, TOTAL // 3), door=SFTP)
         assert_sound(far)
         assert listed_names(far) == []
     arrived = sum(partials(far).values()) + sum(path.stat().st_size for path in (far / "blobs/sha256").iterdir())

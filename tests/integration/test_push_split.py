@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,6 @@ from bundler.store.gc import survey
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import collecting
 from bundler.transport.openssh_client import OpenSshClient
-from bundler.transport.refusals import ConnectionFailed
 from bundler.transport.remote_errors import SourceDamaged
 from bundler.transport.shell_store import ShellStore
 from scripts.world.sshd import SshServer
@@ -37,7 +34,9 @@ from tests.far_host import (
     partials,
     writers_gone,
 )
+from tests.pushes import killed_push, push_to_the_end, push_under_kills
 
+pytestmark = pytest.mark.usefixtures("state")
 MEGABYTE = 1 << 20
 SIZE = 40 * MEGABYTE + 12_345
 STREAMS = 3
@@ -48,16 +47,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
     """An sshd of this module's own: its children are killed."""
     with SshServer(tmp_path_factory.mktemp("sshd"), tied=True) as server:
         yield server
-
-
-@pytest.fixture
-def host(server: SshServer, tmp_path: Path) -> FarHost:
-    return FarHost(server, tmp_path)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
 
 
 @pytest.fixture
@@ -72,47 +61,22 @@ def large(source: Store, bundle: BundleEntry) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def small_ranges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+def small_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bundler.transport.shipment.SPLIT_FROM", 8 * MEGABYTE)
     monkeypatch.setattr("bundler.transport.split.RANGE", MEGABYTE)
 
 
-VICTIM = """
-import sys
-from pathlib import Path
-from bundler.operations.push import push
-from bundler.store.layout import Store
-from bundler.transport import shipment, split
-from bundler.transport.destination import Destination
-from bundler.transport.openssh_client import OpenSshClient
-from bundler.transport.shell_store import ShellStore
-from tests.far_host import Recorder, kill_self
-
-source, target, config, after = sys.argv[1:]
-shipment.SPLIT_FROM, split.RANGE = 8 << 20, 1 << 20
-store = Store.open(Path(source))
-remote = ShellStore(OpenSshClient(Destination.parse(target, config=Path(config))), streams=3)
-push(store, store.bundles()[0], remote, Recorder(int(after), kill_self))
-"""
+SMALL_RANGES = "from bundler.transport import shipment, split; shipment.SPLIT_FROM, split.RANGE = 8 << 20, 1 << 20"
 
 
-def killed_push(host: FarHost, source: Store, after: int) -> None:
-    """A push in a process of its own, which kills itself when so many bytes have moved."""
-    argv = [sys.executable, "-c", VICTIM, str(source.root), str(host.destination())]
-    argv += [str(host.server.config), str(after)]
-    done = subprocess.run(argv, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
-    assert done.returncode == -9, done.stderr
+def killed(host: FarHost, source: Store, after: int) -> None:
+    killed_push(host, source, after, streams=STREAMS, first=SMALL_RANGES)
 
 
 def finish(host: FarHost, source: Store, bundle: BundleEntry, *, streams: int = STREAMS) -> PushResult:
     """Push to the end, and look at all of it."""
     recorder = Recorder()
-    with closing(host.store(streams=streams)) as remote:
-        result = push(source, bundle, remote, recorder)
-    far = Path(result.directory)
-    assert assert_sound(far) == 6
-    assert listed_names(far) == ["demo:1.0.0", "demo:1.0.0/base"]
+    result = push_to_the_end(host.store(streams=streams), source, bundle, blobs=6, events=recorder)
     assert recorder.moved == result.sent.bytes
     return result
 
@@ -164,7 +128,7 @@ def test_our_side_killed_at_any_moment_never_has_a_hole_taken_for_bytes(
     chance = random.Random(seed)
     far = tmp_path / "far"
     for _ in range(2):
-        killed_push(host, source, chance.randrange(1, SIZE // 3))
+        killed(host, source, chance.randrange(1, SIZE // 3))
         assert_sound(far)
         assert listed_names(far) == []
     finish(host, source, bundle, streams=chance.choice((1, STREAMS)))
@@ -177,7 +141,7 @@ def test_what_had_arrived_is_not_sent_again(
 ) -> None:
     """Over several connections every noted range counts; over one, what has no hole before it."""
     far = tmp_path / "far"
-    killed_push(host, source, SIZE * 2 // 3)
+    killed(host, source, SIZE * 2 // 3)
     eventually(lambda: writers_gone(far), "the far end notices that we are gone")
     spans = noted(far)
     arrived = sum(count for _, count in spans) if streams > 1 else prefix(spans)
@@ -192,14 +156,7 @@ def test_the_far_side_killed_at_any_moment_is_connected_to_again(
 ) -> None:
     chance = random.Random(seed)
     killer = Killing((chance.randrange(SIZE) for _ in range(3)), lambda: kill_one(host.server, chance))
-    failure: ConnectionFailed | None = None
-    try:
-        with closing(host.store(streams=STREAMS)) as remote:
-            push(source, bundle, remote, killer)
-    except ConnectionFailed as error:
-        failure = error
-    assert failure is None or failure.transient, failure
-    assert any(killer.killed)
+    push_under_kills(host.store(streams=STREAMS), source, bundle, killer)
     finish(host, source, bundle)
 
 
@@ -286,7 +243,7 @@ def test_a_host_that_takes_only_one_login_at_a_time_gets_it_whole(
 def test_gc_removes_what_a_killed_push_left_of_a_split_blob(
     host: FarHost, source: Store, large: Path, tmp_path: Path
 ) -> None:
-    killed_push(host, source, SIZE // 2)
+    killed(host, source, SIZE // 2)
     far = Store.open(tmp_path / "far")
     eventually(lambda: writers_gone(far.root), "the far end notices that we are gone")
     left = set(partials(far.root))

@@ -52,11 +52,6 @@ def sftp_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture
 def bundle(source: Store) -> BundleEntry:
     return make_bundle(source, [300_000, 5_000, 0])
 

@@ -10,28 +10,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from bundler.core.descriptor import TITLE
 from bundler.core.events import Silence
-from bundler.core.media_types import (
-    AGENT,
-    BUNDLE,
-    LOCK,
-    MODEL_ARTIFACT,
-    MODEL_CONFIG,
-    MODEL_FILEPATH,
-    MODEL_WEIGHT,
-    OCI_INDEX,
-    OCI_MANIFEST,
-)
-from bundler.core.reference import BundleName, Reference
-from bundler.core.strict_json import canonical
+from bundler.core.media_types import AGENT, MODEL_CONFIG, MODEL_FILEPATH, MODEL_WEIGHT
+from bundler.core.reference import Reference
 from bundler.manifest.lock import (
     FORMAT,
     Hardware,
@@ -48,7 +35,9 @@ from bundler.sources.images import image_downloads, resolve_image
 from bundler.store.layout import Store
 from scripts.world.engine import Engine
 from scripts.world.node import Node
+from tests.bundles import put_model, put_root
 from tests.commandline import Bundle, refusal
+from tests.far_host import eventually
 
 TRAIN = """
 import os, time
@@ -63,22 +52,13 @@ SERVER = ("python3", "-m", "http.server", "18081", "--directory", "/bundle/model
 
 def add_version(store: Store, image: LockedImage, version: str, text: str) -> None:
     """A bundle that differs from the other in its data alone."""
-    name = BundleName("second", version)
     data = replace(store.put(text.encode(), MODEL_WEIGHT), annotations={MODEL_FILEPATH: "text"})
-    config = store.put(b"{}", MODEL_CONFIG)
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": MODEL_ARTIFACT,
-        "config": config.to_json(),
-        "layers": [data.to_json()],
-    }
-    dataset = replace(store.put(canonical(manifest), OCI_MANIFEST), artifact_type=MODEL_ARTIFACT)
+    dataset = put_model(store, store.put(b"{}", MODEL_CONFIG), [data])
     agent = store.put(b"#!/bin/sh\n", AGENT)
     lock = Lock(
         FORMAT,
-        name.name,
-        name.version,
+        "second",
+        version,
         LockedAgent("0.0.0", agent),
         Hardware(),
         images=(image,),
@@ -88,19 +68,8 @@ def add_version(store: Store, image: LockedImage, version: str, text: str) -> No
             Workload("serve", "python", "base", SERVER, (Mount("results/train", "/bundle/model"),), port=18081),
         ),
     )
-    listed = [
-        ("lock", store.put(lock.encode(), LOCK)),
-        ("image base", image.manifest),
-        ("dataset text", dataset),
-        ("agent", agent),
-    ]
-    root = {
-        "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
-        "artifactType": BUNDLE,
-        "manifests": [replace(blob, annotations={TITLE: title}).to_json() for title, blob in listed],
-    }
-    store.record((replace(store.put(canonical(root), OCI_INDEX), artifact_type=BUNDLE).named(str(name)),))
+    artifacts = (("image base", image.manifest), ("dataset text", dataset), ("agent", agent))
+    store.record((put_root(store, lock, *artifacts),))
 
 
 @dataclass
@@ -140,21 +109,13 @@ def there(
     shutil.rmtree(store.root)
 
 
-def eventually(true: Callable[[], bool]) -> None:
-    """Wait for what another process does."""
-    deadline = time.monotonic() + 120
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def test_1_an_up_killed_while_it_trains_is_gone_on_with_and_two_at_once_are_not_let_in(there: There) -> None:
     command = there.command
     words = (*command.prefix, *command.program, "up", "second:1.0", "--store", str(there.store.root))
     log = there.results.parent / "logs" / "train.log"
     first = subprocess.Popen(words, env={**os.environ, **command.environment}, stderr=subprocess.DEVNULL)
     try:
-        eventually(lambda: log.is_file() and log.read_text() == "learning\n")
+        eventually(lambda: log.is_file() and log.read_text() == "learning\n", "the training has begun", seconds=120)
         second = command("up", "second:1.0", "--store", there.store.root, check=False)
         assert second.code == 11
         assert f"process {first.pid}" in refusal(second)

@@ -34,11 +34,6 @@ VOLUME = 600_000
 
 
 @pytest.fixture
-def source(tmp_path: Path) -> Store:
-    return Store.create(tmp_path / "source")
-
-
-@pytest.fixture
 def bundle(source: Store) -> BundleEntry:
     return make_bundle(source, SIZES)
 

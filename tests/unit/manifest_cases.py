@@ -73,3 +73,11 @@ def findings(path: Path) -> tuple[Finding, ...]:
     with pytest.raises(ManifestRejected) as caught:
         load(path)
     return caught.value.findings
+
+
+def assert_refused(directory: Path, changes: dict[str, Any], path: str, words: str) -> None:
+    """The document with these changes is refused for one thing: at this path, in these words, with its line."""
+    (one,) = findings(write(directory, changed(changes)))
+    assert one.path == path
+    assert words in str(one)
+    assert one.line > 0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from manifest_cases import REMOVED, changed, findings, manifest, write
+from manifest_cases import REMOVED, assert_refused, changed, findings, manifest, write
 
 from bundler.manifest.loader import load
 
@@ -154,10 +154,7 @@ FULL = {"train.method": "full"}
 def test_a_training_that_would_fail_behind_the_gap_is_refused_before_it(
     tmp_path: Path, changes: dict[str, Any], path: str, words: str
 ) -> None:
-    (one,) = findings(write(tmp_path, changed(changes)))
-    assert one.path == path
-    assert words in str(one)
-    assert one.line > 0
+    assert_refused(tmp_path, changes, path, words)
 
 
 @pytest.mark.parametrize(

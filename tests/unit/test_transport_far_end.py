@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from far_end_sessions import DATA, HEX, prepared, put, start
 
 from bundler.core.digest import Digest
 from bundler.core.owner import Owner
@@ -23,21 +24,6 @@ from tests.far_host import eventually
 SHELLS = tuple(shell for shell in ("sh", "dash", "bash", "zsh", "ksh", "fish", "csh", "tcsh") if shutil.which(shell))
 NASTY = ("plain", "two words", "ümläut 数据", "it's", 'a"quote', "$HOME `id` $(id)", "semi;colon & |", "-dash")
 NASTY += ("*?[", "\\b!x")
-DATA = b"0123456789abcdef" * 5000
-HEX = Digest.of(DATA).hex
-
-
-def start(directory: Path, shell: str = "sh", stall: float = 20.0) -> Session:
-    text = program(str(directory))
-    return Session(Launch((shell, "-c", launcher(text))), text, stall=stall)
-
-
-def prepared(directory: Path) -> Session:
-    session = start(directory)
-    session.request("prepare")
-    while not session.answer().startswith("ready "):
-        pass
-    return session
 
 
 @pytest.fixture
@@ -50,13 +36,6 @@ def session(store: Path) -> Iterator[Session]:
     session = prepared(store)
     yield session
     session.close()
-
-
-def put(session: Session, data: bytes, hex_: str = HEX, offset: int = 0) -> str:
-    session.request("put", hex_, offset, len(data) - offset)
-    session.send(data[offset:])
-    session.request("seal")
-    return session.answer()
 
 
 def swapped(session: Session) -> str:
@@ -368,7 +347,7 @@ def test_the_agent_is_replaced_when_it_differs(session: Session, store: Path) ->
 
 def test_without_openssl_it_hashes_with_coreutils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = ("cat", "chmod", "cp", "dd", "df", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sync", "truncate", "wc")
-    tools = (*files, "date", "sh", "sleep", "timeout", "tr", "uname")
+    tools = (*files, "date", "sh", "sleep", "sort", "timeout", "tr", "uname")
     bare = tmp_path / "bin"
     bare.mkdir()
     for tool in tools:
@@ -410,96 +389,3 @@ def test_the_script_has_no_syntax_that_only_one_shell_knows() -> None:
         if shell in ("sh", "dash", "bash"):
             text = program("/x")
             assert subprocess.run([shell, "-n"], input=text, capture_output=True, check=False).stderr == b""
-
-
-def send_range(session: Session, first: str, at: int, end: int) -> None:
-    session.request("range", HEX, first, at, end - at)
-    session.send(DATA[at:end])
-
-
-def gathered(session: Session, *first: str) -> tuple[str, set[tuple[int, int]]]:
-    """The name that the split file goes by, and what is there of it."""
-    session.request("gather", HEX, *first)
-    spans: set[tuple[int, int]] = set()
-    while (answer := session.answer().split())[0] == "had":
-        spans.add((int(answer[1]), int(answer[2])))
-    assert answer[:2] == ["gathered", HEX]
-    return answer[2], spans
-
-
-def test_ranges_from_several_far_ends_in_any_order_make_one_blob(store: Path) -> None:
-    leader, one, other = prepared(store), prepared(store), prepared(store)
-    first, _ = gathered(leader)
-    leader.request("digest", HEX, first)
-    send_range(other, first, 30_000, len(DATA))
-    assert other.answer() == f"got {HEX} 30000"
-    send_range(one, first, 0, 30_000)
-    assert one.answer() == f"got {HEX} 0"
-    for line in (30_000, len(DATA) - 30_000, "end"):
-        leader.request(line)
-    assert list((store / "blobs/sha256").iterdir()) == []
-    leader.request("whole", HEX, first, len(DATA))
-    assert leader.answer() == f"ok {HEX}"
-    assert (store / "blobs/sha256" / HEX).read_bytes() == DATA
-    assert list((store / "partial").iterdir()) == []
-    for session in (leader, one, other):
-        session.close()
-
-
-def cut_off_with_a_hole(store: Path) -> None:
-    """Far ends that have the bytes up to 20000, and from 50000 on, and end."""
-    leader, one = prepared(store), prepared(store)
-    first, _ = gathered(leader)
-    for at, end in ((0, 20_000), (50_000, len(DATA))):
-        send_range(one, first, at, end)
-        assert one.answer() == f"got {HEX} {at}"
-    leader.close()
-    one.close()
-
-
-def test_a_file_with_a_hole_is_never_taken_for_longer_than_what_is_before_the_hole(store: Path) -> None:
-    cut_off_with_a_hole(store)
-    session = prepared(store)
-    session.request("list")
-    assert [line for line in iter(session.answer, "end") if HEX in line] == [f"- 1 0 0 20000 - partial/{HEX}.split"]
-    session.request("open", HEX)
-    assert session.answer() == f"at {HEX} 20000"
-    assert put(session, DATA, offset=20_000) == f"ok {HEX}"
-    assert list((store / "partial").iterdir()) == []
-    session.close()
-
-
-def test_what_lies_behind_a_hole_is_gone_on_with_too(store: Path) -> None:
-    cut_off_with_a_hole(store)
-    session = prepared(store)
-    assert gathered(session)[1] == {(0, 20_000), (50_000, len(DATA) - 50_000)}
-    session.close()
-
-
-def test_a_split_file_that_a_living_far_end_writes_is_another_push_s(store: Path) -> None:
-    leader, helper, other = prepared(store), prepared(store), prepared(store)
-    first, _ = gathered(leader)
-    send_range(helper, first, 0, 20_000)
-    assert helper.answer() == f"got {HEX} 0"
-    leader.close()
-    assert gathered(other) == (other.key, set())
-    other.request("open", HEX)
-    assert other.answer() == f"at {HEX} 0"
-    again = prepared(store)
-    assert gathered(again, first) == (first, {(0, 20_000)})
-    for session in (helper, other, again):
-        session.close()
-
-
-def test_a_hash_that_was_cut_short_gives_no_name_and_loses_nothing(store: Path) -> None:
-    leader = prepared(store)
-    first, _ = gathered(leader)
-    send_range(leader, first, 0, len(DATA))
-    assert leader.answer() == f"got {HEX} 0"
-    leader.request("digest", HEX, first)
-    leader.request(20_000)
-    leader.close()
-    assert list((store / "blobs/sha256").iterdir()) == []
-    session = prepared(store)
-    assert gathered(session)[1] == {(0, len(DATA))}
-    session.close()
