@@ -41,6 +41,9 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
             raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint="--config")
         given[name] = Path(path)
     wanted = load(manifest)
+    if strange := [name for name in given if name not in wanted.models]:
+        there = ", ".join(sorted(wanted.models))
+        raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
     result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
     options.show(output, document(result), text(result))
     if not result.fits:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, Warned
 from bundler.core.size import format_size
+from bundler.core.strict_json import LIMIT, MalformedJson, parse_object
 from bundler.manifest.artifacts import LocalModel
 from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import Lock
@@ -229,9 +230,21 @@ def _shape(manifest: Manifest, name: str, configs: Mapping[str, Path]) -> Decode
             hint=f"bundle lock MANIFEST   # fetches it; or bundle plan MANIFEST --config {name}=config.json",
         )
     try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ShapeUnknown(f"{path} can't be read as a config.json", because=str(error)) from error
-    if not isinstance(config, dict):
-        raise ShapeUnknown(f"{path} can't be read as a config.json", because="it is not an object")
-    return DecoderShape.parse(config)
+        return DecoderShape.parse(_config(path))
+    except ShapeUnknown as unknown:
+        hint = unknown.hint or f"bundle plan MANIFEST --config {name}=config.json   # as the model's hub has it"
+        raise ShapeUnknown(f"model {name}: {unknown.what}", because=unknown.because, hint=hint) from unknown
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """A config.json as data. Raises ShapeUnknown, also for a pipe, which might never end."""
+    unreadable = f"{path} can't be read as a config.json"
+    try:
+        if path.exists() and not path.is_file():
+            raise ShapeUnknown(unreadable, because="it is not a file")
+        with path.open("rb") as file:
+            return parse_object(file.read(LIMIT + 1), str(path))
+    except OSError as error:
+        raise ShapeUnknown(unreadable, because=error.strerror) from error
+    except MalformedJson as error:
+        raise ShapeUnknown(unreadable, because=error.because) from error
