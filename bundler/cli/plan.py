@@ -31,7 +31,7 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
     bundle plan my-manifest.yaml -o json
     """
     from bundler.manifest.loader import load
-    from bundler.operations.judge_data import judge_datasets
+    from bundler.operations.judge_data import judge_datasets, require_usable
     from bundler.operations.plan import pinned_configs, plan
 
     given = {}
@@ -51,11 +51,7 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
             f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",
             because="the plan's predictions are above; docs/memory.md derives them",
         )
-    if not result.usable:
-        raise CheckRefused(
-            f"the training of {manifest} would end before its first step",
-            because="what becomes of its datasets is above; docs/data.md has the rules",
-        )
+    require_usable(wanted, manifest, result.data, ())
 
 
 def document(result: PlanResult) -> dict[str, object]:

@@ -18,6 +18,7 @@ from bundler.manifest.lock import Lock
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import VllmService
 from bundler.manifest.training import Train
+from bundler.operations.judge_data import all_held_back, samples
 from bundler.operations.lock import lock_path
 from bundler.planning import (
     Advice,
@@ -47,7 +48,7 @@ class TrainPlan:
     """One GPU's training: the prediction, the verdict, and what would make it fit.
 
     `measured` says whether the formulas were compared with a GPU for such a training (docs/memory.md): one GPU, bf16.
-    `steps` is None where it is not known how many records are kept, or how many sequences packing makes of them.
+    `steps` is None where it is not known how many samples there are, or none is left to train on.
     """
 
     per_gpu: MemoryPlan
@@ -66,11 +67,6 @@ class PlanResult:
     train: TrainPlan | None
     serve: ServingPlan | None
     data: Mapping[str, DatasetVerdict]
-
-    @property
-    def usable(self) -> bool:
-        """Whether the training has something to train on, as far as can be told."""
-        return all(verdict.usable for verdict in self.data.values())
 
     @property
     def fits(self) -> bool:
@@ -163,13 +159,11 @@ def _measured(train: Train, setting: TrainingSetting) -> bool:
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
-    verdicts = [data.get(name) for name in train.datasets]
-    known = [verdict for verdict in verdicts if verdict and verdict.usable and not verdict.unread]
-    packs = train.neat_packing or (train.stage == "pt" if train.packing is None else train.packing)
-    if packs or not known or len(known) != len(verdicts):
+    count = samples(train, data)
+    if count is None or all_held_back(train, data):
         return None
     return steps(
-        sum(verdict.kept for verdict in known),
+        count,
         Schedule(
             batch_size=train.batch_size,
             gradient_accumulation=train.gradient_accumulation,
