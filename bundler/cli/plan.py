@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -50,6 +51,7 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
         raise CheckRefused(
             f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",
             because="the plan's predictions are above; docs/memory.md derives them",
+            hint=f"bundle build {shlex.quote(str(manifest))}   # once changed; as it is: --accept memory",
         )
     require_usable(wanted, manifest, result.data, ())
 

@@ -48,9 +48,13 @@ def judge_datasets(manifest: Manifest, events: Events) -> Mapping[str, DatasetVe
     version = tuple(int(part) for part in str(train.llamafactory).split(".")[:3] if part.isdigit())
     verdicts = {}
     for name, dataset in local.items():
-        if isinstance(dataset, LocalDataset) and dataset.path.resolved.exists():
+        if isinstance(dataset, LocalDataset):
+            path = dataset.path.resolved
             events.emit(StepStarted(CHECK))
-            verdict = judge(dataset.path.resolved, describe(dataset), stage=cast(Stage, train.stage), version=version)
+            if path.exists():
+                verdict = judge(path, describe(dataset), stage=cast(Stage, train.stage), version=version)
+            else:
+                verdict = DatasetVerdict(unread=f"there is no {path} yet, and lock asks for it")
             verdicts[name] = verdict
             events.emit(StepEnded(CHECK, f"{name}: {said(verdict)}"))
             for line in warnings(name, verdict):

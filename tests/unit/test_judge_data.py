@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,21 @@ def trained(path: Path) -> Train:
     train = load(path).train
     assert train
     return train
+
+
+def test_a_dataset_that_is_not_there_yet_is_told_and_not_passed_over(tmp_path: Path) -> None:
+    path, _ = judged(tmp_path, [GOOD], Heard())
+    (tmp_path / "pumps.json").unlink()
+    verdicts = judge_datasets(load(path), Heard())
+    assert "pumps.json yet" in str(verdicts["pumps"].unread)
+    require_usable(load(path), path, verdicts, ())
+
+
+def test_a_pipe_for_a_dataset_is_not_said_to_be_missing(tmp_path: Path) -> None:
+    path, _ = judged(tmp_path, [GOOD], Heard())
+    (tmp_path / "pumps.json").unlink()
+    os.mkfifo(tmp_path / "pumps.json")
+    assert "is no file" in str(judge_datasets(load(path), Heard())["pumps"].failure)
 
 
 def test_a_manifest_that_trains_nothing_has_nothing_to_judge(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def listed(path: Path) -> list[Path]:
     elif path.is_file():
         files = [path]
     else:
-        raise Raises(f"{path} is not there")
+        raise Raises(f"{path} is no file" if path.exists() else f"{path} is not there")
     if not files:
         raise Raises(f"{path} has no files", "IndexError")
     kinds = {TYPES.get(file.suffix[1:]) for file in files}
