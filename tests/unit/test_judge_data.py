@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from bundler.core.events import Event, Warned
 from bundler.manifest.loader import load
 from bundler.manifest.training import Train
 from bundler.operations.judge_data import DataRefused, judge_datasets, require_usable, samples
+from bundler.planning.datasets.description import Description
+from bundler.planning.datasets.judge import judge
 
 
 class Heard:
@@ -96,6 +99,16 @@ def test_a_pipe_for_a_dataset_is_not_said_to_be_missing(tmp_path: Path) -> None:
     (tmp_path / "pumps.json").unlink()
     os.mkfifo(tmp_path / "pumps.json")
     assert "is no file" in str(judge_datasets(load(path), Heard())["pumps"].failure)
+
+
+def test_what_is_no_file_among_the_files_of_a_dataset_is_named_and_not_waited_for(tmp_path: Path) -> None:
+    for make in (os.mkfifo, os.mkdir, lambda there: os.symlink("nowhere", there)):
+        folder = tmp_path / "pumps.json"
+        folder.mkdir(exist_ok=True)
+        make(folder / "a.json")
+        failure = judge(folder, Description()).failure
+        assert "a.json is no file" in str(failure)
+        shutil.rmtree(folder)
 
 
 def test_a_manifest_that_trains_nothing_has_nothing_to_judge(tmp_path: Path) -> None:

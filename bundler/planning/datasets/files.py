@@ -48,6 +48,9 @@ def listed(path: Path) -> list[Path]:
     if len(kinds) > 1 or None in kinds:
         names = ", ".join(file.name for file in files[:4])
         raise Raises(f"all files of a folder must be of one type, and it has {names}")
+    for file in files:
+        if not file.is_file():
+            raise Raises(f"{file} is no file")  # a directory, a dangling link; a pipe might never end
     return files
 
 
