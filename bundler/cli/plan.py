@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -31,7 +32,7 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
     bundle plan my-manifest.yaml -o json
     """
     from bundler.manifest.loader import load
-    from bundler.operations.judge_data import judge_datasets
+    from bundler.operations.judge_data import judge_datasets, require_usable
     from bundler.operations.plan import pinned_configs, plan
 
     given = {}
@@ -41,18 +42,18 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
             raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint="--config")
         given[name] = Path(path)
     wanted = load(manifest)
+    if strange := [name for name in given if name not in wanted.models]:
+        there = ", ".join(sorted(wanted.models))
+        raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
     result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
     options.show(output, document(result), text(result))
     if not result.fits:
         raise CheckRefused(
             f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",
             because="the plan's predictions are above; docs/memory.md derives them",
+            hint=f"bundle build {shlex.quote(str(manifest))}   # once changed; as it is: --accept memory",
         )
-    if not result.usable:
-        raise CheckRefused(
-            f"the training of {manifest} would end before its first step",
-            because="what becomes of its datasets is above; docs/data.md has the rules",
-        )
+    require_usable(wanted, manifest, result.data, ())
 
 
 def document(result: PlanResult) -> dict[str, object]:

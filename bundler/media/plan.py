@@ -24,9 +24,9 @@ _UNKNOWN = 9999
 class VolumeTooSmall(UsageInvalid):
     """A volume that has room for its own contents list and nothing else."""
 
-    def __init__(self, size: int, needed: int) -> None:
+    def __init__(self, needed: int) -> None:
         super().__init__(
-            f"volumes of {format_size(size)} are too small for this bundle",
+            "the volumes are too small for this bundle",
             because=f"each begins with the bundle's manifests and the agent, and needs {format_size(needed)} at least",
             hint=f"--volume-size {-(-needed // (1 << 20))}MiB   # or more",
         )
@@ -37,8 +37,8 @@ class MediaTooSmall(NoSpace):
 
     def __init__(self, needed: int, free: int) -> None:
         super().__init__(
-            f"the destinations together are too small: {format_size(needed)} needed, {format_size(free)} free",
-            because="nothing was written",
+            f"the destinations together are too small: {format_size(needed)} needed, {format_size(free)} usable",
+            because="nothing was written; up to 2 MiB that are free on each are left for checksums and its own maps",
             hint="name more directories; or give --volume-size, and write the volumes to one medium after another",
         )
 
@@ -186,7 +186,7 @@ def _cut(contents: Contents, capacities: Iterator[int]) -> list[Header]:
                 filled.append(filling)
                 return filling
             if isinstance(capacities, repeat):
-                raise VolumeTooSmall(capacity, filling.bytes + 2 * _SMALLEST_PART)
+                raise VolumeTooSmall(filling.bytes + 2 * _SMALLEST_PART)
 
     filled: list[_Filling] = []
     counts: dict[Digest, int] = {}

@@ -11,23 +11,26 @@ from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, StepEnded, StepStarted, Warned
 from bundler.manifest.artifacts import Dataset, LocalDataset
 from bundler.manifest.schema import Manifest
+from bundler.manifest.training import Train
 from bundler.planning.datasets.description import Columns, Description, Stage, Tags
 from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.verdict import DatasetVerdict
+from bundler.planning.steps import split
 
 CHECK = "data"
 """The name by which `--accept` lets unusable datasets pass."""
 _SHOWN = 3
+_CHOOSING = frozenset({"max_samples", "mix_strategy", "interleave_probs", "streaming"})
+"""Keys of `extra` by which LLaMA-Factory takes other than all records."""
 
 
 class DataRefused(CheckRefused):
     """Datasets that the training would die of, or of which it would drop every record."""
 
-    def __init__(self, path: Path, unusable: Mapping[str, DatasetVerdict]) -> None:
-        lines = [f"dataset {name}: {verdict.failure or 'no record is kept'}" for name, verdict in unusable.items()]
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
         super().__init__(
             "the training would end before its first step",
-            because="\n".join(lines),
+            because="\n".join(problems),
             hint=f"bundle lock {shlex.quote(str(path))}   # once mended; as they are: --accept {CHECK}",
         )
 
@@ -45,9 +48,13 @@ def judge_datasets(manifest: Manifest, events: Events) -> Mapping[str, DatasetVe
     version = tuple(int(part) for part in str(train.llamafactory).split(".")[:3] if part.isdigit())
     verdicts = {}
     for name, dataset in local.items():
-        if isinstance(dataset, LocalDataset) and dataset.path.resolved.exists():
+        if isinstance(dataset, LocalDataset):
+            path = dataset.path.resolved
             events.emit(StepStarted(CHECK))
-            verdict = judge(dataset.path.resolved, describe(dataset), stage=cast(Stage, train.stage), version=version)
+            if path.exists():
+                verdict = judge(path, describe(dataset), stage=cast(Stage, train.stage), version=version)
+            else:
+                verdict = DatasetVerdict(unread=f"there is no {path} yet, and lock asks for it")
             verdicts[name] = verdict
             events.emit(StepEnded(CHECK, f"{name}: {said(verdict)}"))
             for line in warnings(name, verdict):
@@ -55,11 +62,40 @@ def judge_datasets(manifest: Manifest, events: Events) -> Mapping[str, DatasetVe
     return verdicts
 
 
-def require_usable(path: Path, verdicts: Mapping[str, DatasetVerdict], accepted: Sequence[str]) -> None:
-    """Raises DataRefused where a dataset is not usable, unless `data` is accepted."""
+def require_usable(
+    manifest: Manifest, path: Path, verdicts: Mapping[str, DatasetVerdict], accepted: Sequence[str]
+) -> None:
+    """Raises DataRefused where a dataset is not usable or nothing is left to train on, unless `data` is accepted."""
     unusable = {name: verdict for name, verdict in verdicts.items() if not verdict.usable}
-    if unusable and CHECK not in accepted:
-        raise DataRefused(path, unusable)
+    problems = [f"dataset {name}: {verdict.failure or 'no record is kept'}" for name, verdict in unusable.items()]
+    if manifest.train and (held := all_held_back(manifest.train, verdicts)):
+        problems.append(held)
+    if problems and CHECK not in accepted:
+        raise DataRefused(path, problems)
+
+
+def samples(train: Train, verdicts: Mapping[str, DatasetVerdict]) -> int | None:
+    """How many samples LLaMA-Factory makes of all datasets, before it holds some back.
+
+    None where it is not known how many records are kept, or how many of them are packed together or chosen.
+    """
+    judged = [verdicts.get(name) for name in train.datasets]
+    known = [verdict for verdict in judged if verdict and verdict.usable and not verdict.unread]
+    packs = train.neat_packing or (train.stage == "pt" if train.packing is None else train.packing)
+    if packs or _CHOOSING & train.extra.keys() or not known or len(known) != len(judged):
+        return None
+    return sum(verdict.kept for verdict in known)
+
+
+def all_held_back(train: Train, verdicts: Mapping[str, DatasetVerdict]) -> str | None:
+    """Says it where `val_size` holds back all samples, of which LLaMA-Factory would die."""
+    count = samples(train, verdicts)
+    try:
+        if count is not None:
+            split(count, train.val_size or 0.0)
+    except ValueError as error:
+        return f"val_size: {error}"
+    return None
 
 
 def describe(dataset: Dataset) -> Description:

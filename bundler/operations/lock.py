@@ -119,7 +119,7 @@ def lock(
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
     if locked and before is None:
         raise NoLock(target)
-    require_usable(path, judge_datasets(manifest, events), accepted)
+    require_usable(manifest, path, judge_datasets(manifest, events), accepted)
     resolver = _Resolver(store, events, before, build=not locked, dry=dry, settings=settings or Settings())
     with leasing(store, "lock"):
         fresh = resolver.resolve(manifest, path, accepted)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, Warned
 from bundler.core.size import format_size
+from bundler.core.strict_json import LIMIT, MalformedJson, parse_object
 from bundler.manifest.artifacts import LocalModel
 from bundler.manifest.hardware import hardware
 from bundler.manifest.lock import Lock, LockedFiles, lock_path
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import VllmService
 from bundler.manifest.training import Train
+from bundler.operations.judge_data import all_held_back, samples
 from bundler.planning import (
     Advice,
     DecoderShape,
@@ -45,7 +47,7 @@ class TrainPlan:
     """One GPU's training: the prediction, the verdict, and what would make it fit.
 
     `measured` says whether the formulas were compared with a GPU for such a training (docs/memory.md): one GPU, bf16.
-    `steps` is None where it is not known how many records are kept, or how many sequences packing makes of them.
+    `steps` is None where it is not known how many samples there are, or none is left to train on.
     """
 
     per_gpu: MemoryPlan
@@ -64,11 +66,6 @@ class PlanResult:
     train: TrainPlan | None
     serve: ServingPlan | None
     data: Mapping[str, DatasetVerdict]
-
-    @property
-    def usable(self) -> bool:
-        """Whether the training has something to train on, as far as can be told."""
-        return all(verdict.usable for verdict in self.data.values())
 
     @property
     def fits(self) -> bool:
@@ -169,13 +166,11 @@ def _measured(train: Train, setting: TrainingSetting) -> bool:
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
-    verdicts = [data.get(name) for name in train.datasets]
-    known = [verdict for verdict in verdicts if verdict and verdict.usable and not verdict.unread]
-    packs = train.neat_packing or (train.stage == "pt" if train.packing is None else train.packing)
-    if packs or not known or len(known) != len(verdicts):
+    count = samples(train, data)
+    if count is None or all_held_back(train, data):
         return None
     return steps(
-        sum(verdict.kept for verdict in known),
+        count,
         Schedule(
             batch_size=train.batch_size,
             gradient_accumulation=train.gradient_accumulation,
@@ -236,9 +231,21 @@ def _shape(manifest: Manifest, name: str, configs: Mapping[str, Path]) -> Decode
             hint=f"bundle lock MANIFEST   # fetches it; or bundle plan MANIFEST --config {name}=config.json",
         )
     try:
-        config = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise ShapeUnknown(f"{path} can't be read as a config.json", because=str(error)) from error
-    if not isinstance(config, dict):
-        raise ShapeUnknown(f"{path} can't be read as a config.json", because="it is not an object")
-    return DecoderShape.parse(config)
+        return DecoderShape.parse(_config(path))
+    except ShapeUnknown as unknown:
+        hint = unknown.hint or f"bundle plan MANIFEST --config {name}=config.json   # as the model's hub has it"
+        raise ShapeUnknown(f"model {name}: {unknown.what}", because=unknown.because, hint=hint) from unknown
+
+
+def _config(path: Path) -> dict[str, Any]:
+    """A config.json as data. Raises ShapeUnknown, also for a pipe, which might never end."""
+    unreadable = f"{path} can't be read as a config.json"
+    try:
+        if path.exists() and not path.is_file():
+            raise ShapeUnknown(unreadable, because="it is not a file")
+        with path.open("rb") as file:
+            return parse_object(file.read(LIMIT + 1), str(path))
+    except OSError as error:
+        raise ShapeUnknown(unreadable, because=error.strerror) from error
+    except MalformedJson as error:
+        raise ShapeUnknown(unreadable, because=error.because) from error

@@ -13,6 +13,10 @@ QKV_BIAS = frozenset({"qwen2"})  # Qwen2 and 2.5 have it and no key for it (tran
 KNOWN = frozenset({"qwen2", "qwen3", "qwen3_moe", "llama", "mistral"})
 
 
+LARGEST = 10**6
+"""No size of a decoder is above it: the widest vocabularies have some 260,000 entries."""
+
+
 class ShapeUnknown(ManifestInvalid):
     """A config.json is not of a decoder that we can count."""
 
@@ -48,36 +52,36 @@ class DecoderShape:
             raise ShapeUnknown(
                 f"the memory of a model of type {kind!r} can't be planned",
                 because=f"its config.json is none of {', '.join(sorted(KNOWN))}",
+                hint="bundle build MANIFEST   # goes on without a plan of the memory",
             )
-        try:
-            layers, heads, hidden = (
-                int(config[key]) for key in ("num_hidden_layers", "num_attention_heads", "hidden_size")
-            )
-            bias = bool(config.get("attention_bias", False))
-            experts = int(config.get("num_experts") or 0) if kind == "qwen3_moe" else 0
-            step, dense = int(config.get("decoder_sparse_step", 1)), config.get("mlp_only_layers") or []
-            return cls(
-                kind,
-                hidden,
-                int(config["intermediate_size"]),
-                layers,
-                heads,
-                int(config.get("num_key_value_heads") or heads),
-                int(config.get("head_dim") or hidden // heads),
-                int(config["vocab_size"]),
-                bool(config.get("tie_word_embeddings", False)),
-                kind in QK_NORM,
-                bias or kind in QKV_BIAS,
-                bias and kind not in QKV_BIAS,
-                bool(config.get("mlp_bias", False)),
-                experts,
-                int(config.get("num_experts_per_tok") or 0),
-                int(config.get("moe_intermediate_size") or 0),
-                sum(experts > 0 and layer not in dense and (layer + 1) % step == 0 for layer in range(layers)),
-                int(config.get("max_position_embeddings") or 0),
-            )
-        except (KeyError, TypeError, ValueError, ZeroDivisionError) as error:
-            raise ShapeUnknown("a config.json does not give the shape of its model", because=repr(error)) from error
+        layers, heads, hidden = (
+            _size(config, key) for key in ("num_hidden_layers", "num_attention_heads", "hidden_size")
+        )
+        bias = bool(config.get("attention_bias", False))
+        experts = _size(config, "num_experts", 0) if kind == "qwen3_moe" else 0
+        step, dense = _size(config, "decoder_sparse_step", 1), config.get("mlp_only_layers") or []
+        if not isinstance(dense, list):
+            raise _odd("mlp_only_layers", dense, "a list")
+        return cls(
+            kind,
+            hidden,
+            _size(config, "intermediate_size"),
+            layers,
+            heads,
+            _size(config, "num_key_value_heads", heads),
+            _size(config, "head_dim", max(1, hidden // heads)),
+            _size(config, "vocab_size"),
+            bool(config.get("tie_word_embeddings", False)),
+            kind in QK_NORM,
+            bias or kind in QKV_BIAS,
+            bias and kind not in QKV_BIAS,
+            bool(config.get("mlp_bias", False)),
+            experts,
+            _size(config, "num_experts_per_tok") if experts else 0,
+            _size(config, "moe_intermediate_size") if experts else 0,
+            sum(experts > 0 and layer not in dense and (layer + 1) % step == 0 for layer in range(layers)),
+            _size(config, "max_position_embeddings", 0),
+        )
 
     @property
     def q(self) -> int:
@@ -141,3 +145,20 @@ class DecoderShape:
     def lora(self, rank: int) -> int:
         """Elements of adapters of this rank on all linear layers but lm_head."""
         return sum(rank * (inputs + outputs) * count for inputs, outputs, count in self._linear())
+
+
+def _size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+    """A size of a config.json; null counts as left out. Raises ShapeUnknown for what is no size of a decoder."""
+    value = config.get(key)
+    value = default if value is None else value
+    least = 0 if default == 0 else 1
+    if type(value) is not int or not least <= value <= LARGEST:
+        raise _odd(key, config.get(key), f"a whole number from {least} to {LARGEST}")
+    return value
+
+
+def _odd(key: str, found: object, expected: str) -> ShapeUnknown:
+    said = "is not there" if found is None else f"is {str(found)[:40]}"
+    return ShapeUnknown(
+        "a config.json does not give the shape of its model", because=f"{key} {said}, and should be {expected}"
+    )

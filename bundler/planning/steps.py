@@ -14,7 +14,7 @@ from dataclasses import dataclass
 class Schedule:
     """What the manifest says of a training's length. `warmup_ratio` is of all steps; `max_steps` overrules `epochs`.
 
-    `validation` is LLaMA-Factory's `val_size`: a share below or at 1, a number of samples above.
+    `validation` is LLaMA-Factory's `val_size`: a share, or a whole number of samples.
     """
 
     batch_size: int
@@ -50,13 +50,13 @@ class Steps:
 def split(samples: int, validation: float) -> tuple[int, int]:
     """Samples for training and for validation (0.9.3, data/data_utils.py, split_dataset).
 
-    A share is rounded up for the validation (datasets 3.6.0, arrow_dataset.py, train_test_split). Above 1, it is a
-    number of samples. Raises ValueError when nothing is left to train on, as `datasets` does.
+    A share is rounded up for the validation (datasets 3.6.0, arrow_dataset.py, train_test_split). Above 1, or the
+    integer 1, it is a number of samples. Raises ValueError when nothing is left to train on, as `datasets` does.
     """
     if validation <= 1e-6:
         return samples, 0
-    held = int(validation) if validation > 1 else math.ceil(validation * samples)
-    if validation == 1 or held >= samples:
+    held = int(validation) if validation > 1 or isinstance(validation, int) else math.ceil(validation * samples)
+    if held >= samples:
         raise ValueError(f"a validation set of {validation:g} leaves none of {samples} samples to train on")
     return samples - held, held
 

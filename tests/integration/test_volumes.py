@@ -321,7 +321,7 @@ def small_disk(tmp_path: Path):
 
 
 def test_a_full_medium_is_said_before_anything_is_written(source: Store, bundle: BundleEntry, small_disk: Path) -> None:
-    with pytest.raises(MediaTooSmall):
+    with pytest.raises(MediaTooSmall, match=r"1\.0 MB usable"):
         written(source, bundle, small_disk, size=None)
     assert list(small_disk.iterdir()) == []
 

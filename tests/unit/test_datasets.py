@@ -123,3 +123,9 @@ def test_an_answer_that_pre_training_never_reads_may_be_an_object(tmp_path: Path
     description = Description(columns=Columns(kto_tag="t"))
     assert judge(write(tmp_path / "k.json", [kto]), description, stage="pt").kept == 1
     assert judge(write(tmp_path / "s.json", [record]), Description("sharegpt")).kept == 0
+
+
+def test_images_are_refused_for_what_is_so_whatever_the_template(tmp_path: Path) -> None:
+    path = write(tmp_path / "d.json", [{**GOOD, "images": ["p.jpg"]}])
+    found = judge(path, Description(columns=Columns(images="images")))
+    assert "it has images, and only text is carried into the training" in str(found.failure)

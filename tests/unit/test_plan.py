@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 
 import pytest
+from click import UsageError
 from click.testing import CliRunner
 
 from bundler.cli.main import cli
@@ -108,3 +110,53 @@ def test_the_plan_says_what_becomes_of_the_data_and_how_many_steps_it_takes() ->
     assert isinstance(train, dict)
     assert (data["maintenance"]["records"], data["maintenance"]["kept"]) == (10, 10)
     assert (train["steps"]["effective_batch"], train["steps"]["total"]) == (32, 3)
+
+
+QWEN3_8B = json.loads((ROOT / "tests/fixtures/configs/qwen3-8b/config.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0"),
+        ({"num_hidden_layers": 10**12}, "num_hidden_layers is 1000000000000"),
+        ({"hidden_size": -5120}, "hidden_size is -5120"),
+        ({"hidden_size": 4096.5}, "hidden_size is 4096.5"),
+        ({"vocab_size": None}, "vocab_size is not there"),
+        ({"model_type": "qwen3_moe", "num_experts": 128}, "num_experts_per_tok is not there"),
+        ({"model_type": "qwen3_moe", "mlp_only_layers": 3}, "mlp_only_layers is 3"),
+    ],
+)
+def test_a_config_that_no_model_has_is_refused_and_its_key_named(
+    changed: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(QWEN3_8B | changed))
+    failed = CliRunner().invoke(cli, ["plan", str(MANIFEST), "--config", f"base={config}", "-q"]).exception
+    assert isinstance(failed, ShapeUnknown)
+    assert failed.because is not None
+    assert said in failed.because
+    assert failed.hint
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "{", "[" * 100_000, '{"hidden_size": Infinity}'])
+def test_a_file_that_is_no_config_is_refused_by_name(text: str, tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text(text)
+    failed = CliRunner().invoke(cli, ["plan", str(MANIFEST), "--config", f"base={config}", "-q"]).exception
+    assert isinstance(failed, ShapeUnknown)
+    assert str(config) in str(failed)
+
+
+def test_a_pipe_given_as_a_config_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    os.mkfifo(config)
+    failed = CliRunner().invoke(cli, ["plan", str(MANIFEST), "--config", f"base={config}", "-q"]).exception
+    assert isinstance(failed, ShapeUnknown)
+    assert failed.because == "it is not a file"
+
+
+def test_a_config_of_a_model_that_the_manifest_lacks_is_not_passed_over() -> None:
+    done = CliRunner().invoke(cli, ["plan", str(MANIFEST), "--config", "bse=config.json", "-q"], standalone_mode=False)
+    assert isinstance(done.exception, UsageError)
+    assert "no model 'bse'; it has: base" in str(done.exception)

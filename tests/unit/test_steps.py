@@ -28,6 +28,9 @@ def test_the_validation_split_is_the_one_of_datasets() -> None:
                 split(samples, share)
         else:
             assert split(samples, share) == (train, held)
+    assert split(5, 1) == (4, 1)  # a whole number; 1.0 is a share of all
+    with pytest.raises(ValueError, match="leaves none"):
+        split(5, 1.0)
 
 
 def test_the_common_floor_rule_would_promise_another_number() -> None:

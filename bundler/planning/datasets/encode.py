@@ -94,7 +94,7 @@ class Encoder:
         for name, mark in PLACEHOLDERS:
             files = getattr(aligned, name) or []
             if files and not self.media:
-                raise Raises(f"it has {name}, and the template is one for text", "ValueError")
+                raise Raises(f"it has {name}, and only text is carried into the training", "ValueError")
             if not self.media:
                 continue
             marks = sum(str(content).count(mark) for _, content in messages)

@@ -39,7 +39,7 @@ def listed(path: Path) -> list[Path]:
     elif path.is_file():
         files = [path]
     else:
-        raise Raises(f"{path} is not there")
+        raise Raises(f"{path} is no file" if path.exists() else f"{path} is not there")
     if not files:
         raise Raises(f"{path} has no files", "IndexError")
     kinds = {TYPES.get(file.suffix[1:]) for file in files}
@@ -48,6 +48,9 @@ def listed(path: Path) -> list[Path]:
     if len(kinds) > 1 or None in kinds:
         names = ", ".join(file.name for file in files[:4])
         raise Raises(f"all files of a folder must be of one type, and it has {names}")
+    for file in files:
+        if not file.is_file():
+            raise Raises(f"{file} is no file")  # a directory, a dangling link; a pipe might never end
     return files
 
 
