@@ -17,7 +17,7 @@ from bundler.core.events import Silence
 from bundler.core.records import to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
-from bundler.operations.history import History, read_history, record_up
+from bundler.operations.history import History, read_history, record_going_back, record_up
 from bundler.operations.release import Release
 from bundler.operations.release_record import JobRecord, ReleaseRecord, release_path
 from bundler.operations.rollback import NoLongerStored, NothingBefore, rollback
@@ -167,10 +167,42 @@ def test_where_the_last_up_failed_the_way_back_is_what_still_came_up() -> None:
     assert before.bundle == "demo:2"
 
 
+def test_a_way_back_that_was_broken_off_is_gone_on_with_and_counts_as_one(tmp_path: Path) -> None:
+    for version in ("1", "2", "3"):
+        record_up(tmp_path, entry(version))
+    record_going_back(tmp_path, entry("2"))
+    history = read_history(tmp_path)
+    for begun in ("3", "2"):  # killed before the release's record was written, and after
+        before = history.before(entry(begun).root.digest)
+        assert before is not None
+        assert before.bundle == "demo:2"
+    record_up(tmp_path, entry("2"))  # by the next `rollback`, or by the unit at boot
+    history = read_history(tmp_path)
+    assert versions(history) == ["1", "2", "3"]
+    before = history.before(history.current)
+    assert before is not None
+    assert before.bundle == "demo:1"
+
+
+def test_going_back_from_an_up_that_failed_does_not_go_too_far_when_it_is_broken_off(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        record_up(tmp_path, entry(version))
+    record_going_back(tmp_path, entry("2"))
+    before = read_history(tmp_path).before(entry("2").root.digest)
+    assert before is not None
+    assert before.bundle == "demo:2"
+    record_up(tmp_path, entry("2"))
+    assert read_history(tmp_path).going_back is None
+    record_going_back(tmp_path, entry("1"))
+    record_up(tmp_path, entry("2"))  # who thinks better of it
+    assert versions(read_history(tmp_path)) == ["1", "2"]
+    assert read_history(tmp_path).going_back is None
+
+
 def test_the_same_bundle_up_again_writes_nothing(tmp_path: Path) -> None:
-    record_up(tmp_path, entry("1"), going_back=False)
+    record_up(tmp_path, entry("1"))
     written = (tmp_path / "history.json").stat().st_mtime_ns
-    record_up(tmp_path, entry("1"), going_back=False)
+    record_up(tmp_path, entry("1"))
     assert (tmp_path / "history.json").stat().st_mtime_ns == written
     assert versions(read_history(tmp_path)) == ["1"]
 
@@ -185,7 +217,7 @@ def brought_up(store: Store, bundle: BundleEntry) -> None:
     directory = Release.of(store, bundle).directory
     directory.mkdir(parents=True, exist_ok=True)
     release_path(directory).write_bytes(canonical(to_json(ReleaseRecord(str(bundle.name), bundle.root.digest))))
-    record_up(directory, bundle, going_back=False)
+    record_up(directory, bundle)
 
 
 def test_what_gc_has_deleted_since_is_said_with_the_command_that_brings_it_back(store: Store) -> None:
