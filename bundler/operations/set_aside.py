@@ -15,7 +15,7 @@ from bundler.core.durable import explained, sync, write_file
 from bundler.core.records import from_bytes, to_json
 from bundler.core.strict_json import MalformedJson, canonical
 from bundler.operations.checkpoints import free_name
-from bundler.operations.release_record import JobRecord, job_path, read_job
+from bundler.operations.release_record import JobRecord, holds_something, job_path, read_job
 
 
 def set_results_aside(release: Path, job: str) -> Path | None:
@@ -54,11 +54,6 @@ def take_results_again(release: Path, job: str, made_from: Digest) -> bool:
         sync(place.parent)
         _record_of(aside).unlink()
     return True
-
-
-def holds_something(place: Path) -> bool:
-    """Whether a directory is there and not empty."""
-    return place.is_dir() and any(place.iterdir())
 
 
 def _record_of(aside: Path) -> Path:
