@@ -72,7 +72,7 @@ def evaluate(store: Store, bundle: BundleEntry, events: Events) -> Evaluation:
             notes = LoadNotes(release.directory / "images")
             wanted = [image for image in lock.images if image.name in needed]
             images = load(store, bundle.name, wanted, engine, events, notes)
-        made_from = _made_from(release, lock)
+        made_from = evaluated_from(release, lock)
         jobs = []
         for job in lock.evaluations:
             for path, text in job.files.items():
@@ -118,7 +118,7 @@ def _room(release: Release, lock: Lock) -> None:
         )
 
 
-def _made_from(release: Release, lock: Lock) -> Mapping[str, Digest]:
+def evaluated_from(release: Release, lock: Lock) -> Mapping[str, Digest]:
     """For each evaluation what it is made from; the trained weights by their bytes, as training again gives others."""
     all_of_it = fingerprints(replace(lock, workloads=(*lock.workloads, *lock.evaluations), evaluations=()))
     weights = _weights(release.results(TRAIN))

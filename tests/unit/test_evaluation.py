@@ -12,7 +12,7 @@ from bundler.cli.evaluate import document, text
 from bundler.core.events import Silence
 from bundler.core.records import to_json
 from bundler.manifest.lock import Lock, LockedImage, Mount, Workload
-from bundler.operations.evaluate import CannotEvaluate, _made_from, evaluate, read_evaluation
+from bundler.operations.evaluate import CannotEvaluate, evaluate, evaluated_from, read_evaluation
 from bundler.operations.jobs import JobResult
 from bundler.operations.record import record
 from bundler.operations.release import Release, fingerprints
@@ -157,9 +157,9 @@ def test_training_again_makes_the_tuned_evaluation_run_again_and_the_base_one_no
     store: Store, trained: BundleEntry
 ) -> None:
     release, lock = Release.of(store, trained), read_lock(store, trained)
-    before = _made_from(release, lock)
+    before = evaluated_from(release, lock)
     (release.results("train") / "adapter_model.safetensors").write_bytes(b"other weights")
-    after = _made_from(release, lock)
+    after = evaluated_from(release, lock)
     assert before["evaluate-base"] == after["evaluate-base"]
     assert before["evaluate-tuned"] != after["evaluate-tuned"]
 
