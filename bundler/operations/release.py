@@ -33,6 +33,7 @@ from bundler.operations.release_record import (
     WorkloadRecord,
     finished,
     job_path,
+    log_path,
     read_job,
     release_path,
 )
@@ -119,7 +120,7 @@ class Release:
 
     def log(self, job: str) -> Path:
         """Where a job's output is kept."""
-        return self.directory / "logs" / f"{job}.log"
+        return log_path(self.directory, job)
 
     def set_log_aside(self, job: str) -> None:
         """Keep the log of a job's run before this one, as `J.log.1`: why it failed is what people ask next."""

@@ -49,6 +49,11 @@ def job_path(directory: Path, job: str) -> Path:
     return directory / "results" / f"{job}.json"
 
 
+def log_path(directory: Path, job: str) -> Path:
+    """Where a job's output is kept."""
+    return directory / "logs" / f"{job}.log"
+
+
 def read_release(directory: Path) -> ReleaseRecord | None:
     """A release's record; None before its first `up`. Raises MalformedJson."""
     path = release_path(directory)

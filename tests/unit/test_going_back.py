@@ -45,6 +45,9 @@ def train(release: Release, made_from: Digest, text: str, *, ends: bool = True) 
         return
     release.open_results("train", made_from)
     (release.results("train") / "model").write_text(text)
+    release.set_log_aside("train")
+    release.log("train").parent.mkdir(exist_ok=True)
+    release.log("train").write_text(f"log of {text}")
     if ends:
         release.write_job_record("train", JobRecord(made_from, 1.0))
 
@@ -58,8 +61,10 @@ def test_going_back_finds_the_results_of_then_and_keeps_those_of_now(release: Re
     train(release, B, "b")
     train(release, A, "trained again")
     assert model(release) == "a"
+    assert release.log("train").read_text() == "log of a", "fetch-results would send it with the results"
     train(release, B, "trained again")
     assert model(release) == "b"
+    assert release.log("train").read_text() == "log of b"
     assert sorted(path.name for path in (release.directory / "results").iterdir()) == [
         "train",
         f"train.{A.short}",
@@ -93,7 +98,7 @@ def test_giving_up_what_is_wanted_now_spares_the_results_of_another_version(rele
     assert model(release) == "b"
 
 
-@pytest.mark.parametrize("dies_at", range(6))
+@pytest.mark.parametrize("dies_at", range(8))
 def test_a_death_at_any_moment_of_going_back_never_makes_results_pass_for_others(
     release: Release, dies_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,8 +119,7 @@ def test_a_death_at_any_moment_of_going_back_never_makes_results_pass_for_others
 
     with monkeypatch.context() as patched:
         for name in ("rename", "replace", "rmdir", "unlink"):
-            patched.setattr(Path, name, perhaps(getattr(Path, name)))
-        patched.setattr("os.replace", perhaps(os.replace))
+            patched.setattr(os, name, perhaps(getattr(os, name)))
         with contextlib.suppress(KeyboardInterrupt):
             take_results_again(release.directory, "train", A)
     for made_from, text in ((A, "a"), (B, "b")):
@@ -124,6 +128,7 @@ def test_a_death_at_any_moment_of_going_back_never_makes_results_pass_for_others
     for made_from, text in ((A, "a"), (B, "b"), (A, "a")):
         train(release, made_from, "trained again")
         assert model(release) == text
+        assert release.log("train").read_text() == f"log of {text}"
 
 
 def test_a_file_that_is_no_record_is_left_alone(release: Release) -> None:
