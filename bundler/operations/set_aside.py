@@ -40,14 +40,11 @@ def take_results_again(release: Path, job: str, made_from: Digest) -> bool:
 
     What is in place meanwhile is set aside in turn. Returns whether anything was taken.
     """
-    place = release / "results" / job
-    current = read_job(release, job)
-    if current and current.fingerprint == made_from and holds_something(place):
-        return False
-    found = _find(release, job, made_from)
+    found = _to_take(release, job, made_from)
     if found is None:
         return False
     aside, record = found
+    place = release / "results" / job
     set_results_aside(release, job)
     with explained(place):
         if place.is_dir():
@@ -60,6 +57,12 @@ def take_results_again(release: Path, job: str, made_from: Digest) -> bool:
     return True
 
 
+def finished_aside(release: Path, job: str, made_from: Digest) -> bool:
+    """Whether `take_results_again` would take results that ended well."""
+    found = _to_take(release, job, made_from)
+    return found is not None and found[1].seconds is not None
+
+
 def _move_log(release: Path, was: str, now: str) -> None:
     """Before its results: who dies in between finds it moved, and the results where they were."""
     with suppress(FileNotFoundError):
@@ -68,6 +71,13 @@ def _move_log(release: Path, was: str, now: str) -> None:
 
 def _record_of(aside: Path) -> Path:
     return aside.with_name(f"{aside.name}.json")
+
+
+def _to_take(release: Path, job: str, made_from: Digest) -> tuple[Path, JobRecord] | None:
+    current = read_job(release, job)
+    if current and current.fingerprint == made_from and holds_something(release / "results" / job):
+        return None
+    return _find(release, job, made_from)
 
 
 def _find(release: Path, job: str, made_from: Digest) -> tuple[Path, JobRecord] | None:
