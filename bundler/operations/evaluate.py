@@ -78,7 +78,7 @@ def evaluate(store: Store, bundle: BundleEntry, events: Events) -> Evaluation:
             for path, text in job.files.items():
                 write_file(release.directory / "config" / job.name / path, text.encode())
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
-            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events))
+            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, "evaluate"))
     return read_evaluation(release, tuple(jobs))
 
 

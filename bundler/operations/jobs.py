@@ -32,19 +32,27 @@ class JobResult:
 
 
 class WorkloadFailed(BundlerError):
-    """A container ended with an error."""
+    """A container ended with an error; `verb` is the one that runs it again."""
 
-    def __init__(self, kind: str, name: str, release: Release, exit_code: int, last: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, release: Release, exit_code: int, last: Iterable[str], verb: str = "up"
+    ) -> None:
         reason = {137: "killed (out of memory?)", 139: "crashed"}.get(exit_code, f"exit code {exit_code}")
         super().__init__(
             f"the {kind} {name} of {release.name.name} failed: {reason}",
             because="the last lines of its log are:\n  " + "\n  ".join(last),
-            hint=f"{release.command('logs', name)}   # shows all of it; {release.command('up')} goes on from here",
+            hint=f"{release.command('logs', name)}   # shows all of it; {release.command(verb)} goes on from here",
         )
 
 
 def run_job(
-    name: str, spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine, events: Events
+    name: str,
+    spec: ContainerSpec,
+    made_from: Digest,
+    release: Release,
+    engine: DockerEngine,
+    events: Events,
+    verb: str = "up",
 ) -> JobResult:
     """Run a job, or find that it has been run. Its log is kept in the release. Raises WorkloadFailed, EngineFailed.
 
@@ -65,7 +73,7 @@ def run_job(
     exit_code = engine.wait(identity)
     if exit_code:
         last = engine.last_words(identity, LAST_LINES)
-        raise WorkloadFailed("job", name, release, exit_code, last)
+        raise WorkloadFailed("job", name, release, exit_code, last, verb)
     release.settle_results(name)
     seconds = time.monotonic() - began
     release.write_job_record(name, JobRecord(made_from, seconds))
