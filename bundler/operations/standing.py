@@ -50,10 +50,9 @@ def standing(store: Store, wanted: str | None) -> Standing:
 def brought_up_last(store: Store, wanted: str) -> BundleEntry:
     """The bundle that was brought up last under a name, by its root; else the store's only one of that name.
 
-    Raises UnknownBundle, AmbiguousBundle.
+    `NAME:VERSION` is the store's. Raises UnknownBundle, AmbiguousBundle.
     """
-    there = _all(store).get(wanted)
-    if there is None:
+    if ":" in wanted or (there := _all(store).get(wanted)) is None:
         return store.find(wanted)
     known = [past.entry for past in read_history(there.directory).releases]
     entries = (*store.bundles(), *known)

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from bundler.cli.main import cli
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
+from bundler.core.errors import BundlerError
 from bundler.core.events import Silence
 from bundler.core.records import to_json
 from bundler.core.reference import BundleName
@@ -23,7 +24,7 @@ from bundler.operations.release_record import JobRecord, ReleaseRecord, release_
 from bundler.operations.rollback import NoLongerStored, NothingBefore, rollback
 from bundler.operations.set_aside import set_results_aside, take_results_again
 from bundler.operations.standing import NoRelease, brought_up_last, standing
-from bundler.store.layout import BundleEntry, Store
+from bundler.store.layout import AmbiguousBundle, BundleEntry, Store
 from tests.bundles import make_bundle
 
 A, B, C = (Digest.of(name) for name in (b"a", b"b", b"c"))
@@ -259,6 +260,12 @@ def test_a_name_means_the_version_that_is_up_where_the_store_has_several(store: 
     assert standing(store, None).name == first.name
     with pytest.raises(NoRelease, match="no release 'demos'"):
         standing(store, "demos")
+    results = str(store.root / "results")
+    for words in (["logs", "demo"], ["evaluate", "demo"], ["fetch-results", "demo", results]):
+        refused = CliRunner().invoke(cli, [*words, "--store", str(store.root)]).exception
+        assert isinstance(refused, BundlerError)
+        assert not isinstance(refused, AmbiguousBundle)
+        assert words[0] == "logs" or "demo:1.0 " in str(refused)
 
 
 def test_a_version_that_was_built_anew_under_its_name_is_not_taken_for_the_one_that_is_up(store: Store) -> None:
