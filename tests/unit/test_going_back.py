@@ -18,6 +18,7 @@ from bundler.core.events import Silence
 from bundler.core.records import to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
+from bundler.node.findings import NodeRefused
 from bundler.operations.history import History, read_history, record_going_back, record_up
 from bundler.operations.release import Release
 from bundler.operations.release_record import JobRecord, ReleaseRecord, release_path
@@ -252,6 +253,24 @@ def test_the_first_release_has_nothing_before_it(store: Store) -> None:
         rollback(store, "demo:0.9", Silence(), timeout=1)
 
 
+def test_what_a_refusal_offers_to_let_pass_can_be_let_pass_on_the_way_back_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_bundle(store, name="demo:1.0", seed=1)
+    brought_up(store, first)
+    brought_up(store, make_bundle(store, name="demo:1.1", seed=2))
+    asked: list[object] = []
+
+    def refuse(*arguments: object, **named: object) -> None:
+        asked.extend((arguments[1], named["accepted"]))
+        raise NodeRefused(())
+
+    monkeypatch.setattr("bundler.operations.rollback.up", refuse)
+    words = ["rollback", "--accept", "driver", "--accept", "memory", "--store", str(store.root)]
+    assert isinstance(CliRunner().invoke(cli, words).exception, NodeRefused)
+    assert asked == [first, ("driver", "memory")]
+
+
 def test_a_name_means_the_version_that_is_up_where_the_store_has_several(store: Store) -> None:
     first = make_bundle(store, name="demo:1.0", seed=1)
     make_bundle(store, name="demo:1.1", seed=2)
@@ -291,7 +310,9 @@ def test_the_history_is_shown_with_the_way_back(store: Store) -> None:
 
 def test_unit_says_how_to_make_systemd_use_it(store: Store, tmp_path: Path) -> None:
     brought_up(store, make_bundle(store, name="demo:1.0"))
-    shown = CliRunner().invoke(cli, ["unit", "--write", str(tmp_path), "--store", str(store.root)])
+    words = ["unit", "--write", str(tmp_path), "--accept", "driver", "--store", str(store.root)]
+    shown = CliRunner().invoke(cli, words)
     assert shown.exit_code == 0, shown.output
     assert "systemctl enable --now bundle-demo.service" in shown.output
-    assert f" up demo --last --progress plain --store {store.root}" in (tmp_path / "bundle-demo.service").read_text()
+    written = (tmp_path / "bundle-demo.service").read_text()
+    assert f" up demo --last --accept=driver --progress plain --store {store.root}" in written
