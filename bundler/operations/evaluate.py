@@ -20,6 +20,7 @@ from bundler.manifest.names import EVALUATE_BASE, EVALUATE_TUNED, TRAIN
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints
 from bundler.operations.release_record import read_release
+from bundler.operations.set_aside import take_results_again
 from bundler.operations.verify import verify
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -64,6 +65,9 @@ def evaluate(store: Store, bundle: BundleEntry, events: Events) -> Evaluation:
         )
     with release.changing():
         _ready(release, lock)
+        made_from = evaluated_from(release, lock)
+        for job in lock.evaluations:  # of the weights of then, where one has gone back
+            take_results_again(release.directory, job.name, made_from[job.name])
         engine = DockerEngine.connect()
         _room(release, lock)
         with leasing(store, "evaluate"):
@@ -72,7 +76,6 @@ def evaluate(store: Store, bundle: BundleEntry, events: Events) -> Evaluation:
             notes = LoadNotes(release.directory / "images")
             wanted = [image for image in lock.images if image.name in needed]
             images = load(store, bundle.name, wanted, engine, events, notes)
-        made_from = evaluated_from(release, lock)
         jobs = []
         for job in lock.evaluations:
             for path, text in job.files.items():
