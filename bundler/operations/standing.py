@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundler.core import hint
 from bundler.core.errors import UsageInvalid
 from bundler.core.reference import BundleName
 from bundler.operations.history import read_history
@@ -17,11 +18,12 @@ class NoRelease(UsageInvalid):
 
     def __init__(self, wanted: str | None, store: Store, names: tuple[str, ...]) -> None:
         there = ", ".join(names) or "none"
+        makes_one = f"{hint.bundle('up', 'NAME', store=store.root)}   # makes one"
         super().__init__(
             f"no release {wanted!r} in {store.root}. Releases there: {there}"
             if wanted
             else f"{store.root} has {len(names)} releases: {there}",
-            hint="say which one" if len(names) > 1 and not wanted else "bundle up NAME   # makes one",
+            hint="say which one" if len(names) > 1 and not wanted else makes_one,
         )
 
 

@@ -277,8 +277,9 @@ def test_a_name_means_the_version_that_is_up_where_the_store_has_several(store: 
     brought_up(store, first)
     assert brought_up_last(store, "demo") == first
     assert standing(store, None).name == first.name
-    with pytest.raises(NoRelease, match="no release 'demos'"):
+    with pytest.raises(NoRelease, match="no release 'demos'") as unknown:
         standing(store, "demos")
+    assert unknown.value.hint == f"bundle up NAME --store {store.root}   # makes one"
     results = str(store.root / "results")
     for words in (["logs", "demo"], ["evaluate", "demo"], ["fetch-results", "demo", results]):
         refused = CliRunner().invoke(cli, [*words, "--store", str(store.root)]).exception

@@ -185,3 +185,8 @@ class _Nvml:
 
 def test_a_gpu_that_states_no_utilisation_is_still_shown() -> None:
     assert gpu_load._load(_Nvml(), 1) == GpuLoad(1, "NVIDIA H100", 3, 80, None)
+
+
+def test_where_nothing_is_up_the_command_that_is_told_works_as_it_is_pasted(tmp_path: Path) -> None:
+    said = text(NodeStatus(()), tmp_path)
+    assert said == f"no release in {tmp_path}: bundle up NAME --store {tmp_path} makes one"
