@@ -15,7 +15,7 @@ from bundler.core.events import Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.operations.release import Release
-from bundler.operations.release_record import JobRecord
+from bundler.operations.release_record import JobRecord, holds_something
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
 
@@ -63,7 +63,7 @@ def run_job(
         return JobResult(name, ran=False, seconds=done.seconds)
     events.emit(StepStarted(name))
     began = time.monotonic()
-    identity = _begun(spec, made_from, release, engine)
+    identity = _begun(name, spec, made_from, release, engine)
     if identity is None:
         for broken in release.open_results(name, made_from):
             events.emit(Warned(f"{name}: {broken.name} is not gone on from, and is now {broken.now}: {broken.problem}"))
@@ -82,12 +82,13 @@ def run_job(
     return JobResult(name, ran=True, seconds=seconds)
 
 
-def _begun(spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine) -> str | None:
-    """The job's container, where an earlier `up` started it and it runs, or has ended well since."""
+def _begun(name: str, spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine) -> str | None:
+    """The job's container, where an earlier `up` started it and it runs, or has ended well and left its results."""
     found = release.find(spec.name, engine)
     if found is None:
         return None
-    if found.labels.get(labels.FINGERPRINT) == str(made_from) and (found.running or found.ended_well):
+    kept = found.running or (found.ended_well and holds_something(release.results(name)))
+    if found.labels.get(labels.FINGERPRINT) == str(made_from) and kept:
         return found.id
     engine.remove(found.id)
     return None
