@@ -9,6 +9,7 @@ import click
 from bundler.cli import options
 from bundler.cli.facts import engine_or_reason
 from bundler.cli.findings import as_json, as_table
+from bundler.core import hint
 from bundler.core.errors import BundlerError, UsageInvalid
 from bundler.core.events import Events
 from bundler.engine.docker import DockerEngine
@@ -76,6 +77,8 @@ def _only(store: Store) -> BundleEntry:
     if len(entries) != 1:
         raise UsageInvalid(
             f"the store has {len(entries)} bundles, and the GPUs are tried in the image of one",
-            hint=f"bundle check --burn {entries[0].name}" if entries else "bundle push   # brings one here",
+            hint=hint.bundle("check", "--burn", entries[0].name, store=store.root)
+            if entries
+            else "bundle push   # brings one here",
         )
     return entries[0]

@@ -26,7 +26,7 @@ def command(bundle: str, store: Path, output: str, events: Events) -> None:
     bundle down demo
     """
     opened = Store.open(store)
-    entry = opened.find(bundle) if ":" in bundle else brought_up_last(opened, bundle)
+    entry = brought_up_last(opened, bundle)
     result = down(Release.of(opened, entry), events)
     kept = result.release.directory / "results"
     options.show(

@@ -12,6 +12,7 @@ from bundler.cli.table import table
 from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.operations.evaluate import Evaluation, evaluate
+from bundler.operations.standing import brought_up_last
 from bundler.store.layout import Store
 
 _FIRST = 3
@@ -33,7 +34,7 @@ def command(bundle: str, show: int, store: Path, output: str, events: Events) ->
     bundle evaluate demo -o json
     """
     opened = Store.open(store)
-    found = evaluate(opened, opened.find(bundle), events)
+    found = evaluate(opened, brought_up_last(opened, bundle), events)
     options.show(output, document(found), "\n".join(text(found, show)))
 
 

@@ -11,6 +11,7 @@ from bundler.core import hint
 from bundler.core.events import Events
 from bundler.core.size import format_size
 from bundler.operations.fetch_results import FetchedResults, fetch_results
+from bundler.operations.standing import brought_up_last
 from bundler.store.layout import Store
 
 
@@ -32,7 +33,7 @@ def command(bundle: str, dest: Path, merged: bool, store: Path, output: str, eve
     bundle push demo-results user@host:/data/results --store ./results
     """
     opened = Store.open(store)
-    entry = opened.find(bundle)
+    entry = brought_up_last(opened, bundle)
     result = fetch_results(opened, entry, Store.create(dest), events, merged=merged)
     options.show(output, _document(result), _text(result))
 

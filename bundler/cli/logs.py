@@ -10,6 +10,7 @@ import click
 from bundler.cli import options
 from bundler.core.events import Events
 from bundler.operations.logs import logs
+from bundler.operations.standing import brought_up_last
 from bundler.store.layout import Store
 
 
@@ -36,6 +37,6 @@ def command(
     bundle logs demo serve -n 50 -f
     """
     opened = Store.open(store)
-    for chunk in logs(opened, opened.find(bundle), workload, tail=tail, follow=follow):
+    for chunk in logs(opened, brought_up_last(opened, bundle), workload, tail=tail, follow=follow):
         sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()

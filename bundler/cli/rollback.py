@@ -25,10 +25,19 @@ from bundler.store.layout import Store
     show_default=True,
     help="Seconds that a service may take until it answers.",
 )
+@click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="Go on though this check blocks.")
 @options.store
 @options.output
 @options.running("rollback")
-def command(bundle: str | None, listing: bool, timeout: float, store: Path, output: str, events: Events) -> None:
+def command(
+    bundle: str | None,
+    listing: bool,
+    timeout: float,
+    accepted: tuple[str, ...],
+    store: Path,
+    output: str,
+    events: Events,
+) -> None:
     """Go back to the bundle that was up before, with the results that it had; nothing is trained again.
 
     \b
@@ -40,7 +49,7 @@ def command(bundle: str | None, listing: bool, timeout: float, store: Path, outp
     if listing:
         release = standing(opened, bundle)
         return options.show(output, _document(release), _text(release))
-    result = rollback(opened, bundle, events, timeout=timeout)
+    result = rollback(opened, bundle, events, timeout=timeout, accepted=accepted)
     return options.show(output, up.document(result), up.text(result))
 
 

@@ -10,6 +10,7 @@ import click
 
 from bundler.cli import options
 from bundler.cli.table import columns, table
+from bundler.core import hint
 from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_duration, format_size
@@ -78,7 +79,7 @@ def document(found: NodeStatus) -> dict[str, object]:
 def text(found: NodeStatus, store: Path) -> str:
     """For people: a table for each release, then the GPUs."""
     if not found.releases:
-        return f"no release in {store}: bundle up NAME makes one"
+        return f"no release in {store}: {hint.bundle('up', 'NAME', store=store)} makes one"
     gpus = ["\n".join(columns([_gpu(gpu) for gpu in found.gpus]))] if found.gpus else []
     return "\n\n".join([*map(_release, found.releases), *gpus])
 

@@ -25,10 +25,18 @@ from bundler.store.layout import Store
 @click.option(
     "--write", "path", type=click.Path(path_type=Path), help="A file, or a directory for bundle-NAME.service."
 )
+@click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="At boot, go on though this check blocks.")
 @options.store
 @options.output
 @options.running("unit")
-def command(bundle: str | None, path: Path | None, store: Path, output: str, events: Events) -> None:  # noqa: ARG001
+def command(
+    bundle: str | None,
+    path: Path | None,
+    accepted: tuple[str, ...],
+    store: Path,
+    output: str,
+    events: Events,  # noqa: ARG001
+) -> None:
     """Write a systemd unit that brings a release up again after boot, at the version that was up last.
 
     \b
@@ -39,7 +47,7 @@ def command(bundle: str | None, path: Path | None, store: Path, output: str, eve
     release = standing(opened, bundle)
     root = opened.root.resolve()
     user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else ""
-    boot = Boot(release.name.name, root, _program(root), os.environ.get("DOCKER_HOST", ""), user)
+    boot = Boot(release.name.name, root, _program(root), os.environ.get("DOCKER_HOST", ""), user, accepted)
     text = render(boot)
     document = {"name": boot.unit, "text": text, "path": str(path) if path else None}
     if path is None:

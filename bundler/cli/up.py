@@ -64,7 +64,7 @@ def command(
     opened = Store.open(store)
     entry = brought_up_last(opened, bundle) if last else opened.find(bundle)
     if dry_run:
-        plan = up_plan(opened, entry)
+        plan = up_plan(opened, entry, restart_training=restart_training)
         if output == "compose":
             click.echo(plan.compose, nl=False)
         else:

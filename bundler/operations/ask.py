@@ -10,7 +10,8 @@ from pathlib import Path
 from bundler.core.errors import NetworkFailed
 from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.manifest.lock import Question, Workload
-from bundler.operations.services import reachable, url
+from bundler.operations.health import reachable
+from bundler.operations.services import url
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def ask(question: Question, workload: Workload, *, timeout: float = 600) -> Answ
         "max_tokens": question.max_tokens,
         "temperature": 0,
     }
-    connection = http.client.HTTPConnection(reachable(workload), workload.port, timeout=timeout)
+    connection = http.client.HTTPConnection(reachable(workload.bind), workload.port, timeout=timeout)
     try:
         headers = {"Content-Type": "application/json", **_authorization(workload)}
         connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)

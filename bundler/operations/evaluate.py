@@ -20,6 +20,7 @@ from bundler.manifest.names import EVALUATE_BASE, EVALUATE_TUNED, TRAIN
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints
 from bundler.operations.release_record import read_release
+from bundler.operations.set_aside import take_results_again
 from bundler.operations.verify import verify
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -64,6 +65,9 @@ def evaluate(store: Store, bundle: BundleEntry, events: Events) -> Evaluation:
         )
     with release.changing():
         _ready(release, lock)
+        made_from = evaluated_from(release, lock)
+        for job in lock.evaluations:  # of the weights of then, where one has gone back
+            take_results_again(release.directory, job.name, made_from[job.name])
         engine = DockerEngine.connect()
         _room(release, lock)
         with leasing(store, "evaluate"):
@@ -72,13 +76,12 @@ def evaluate(store: Store, bundle: BundleEntry, events: Events) -> Evaluation:
             notes = LoadNotes(release.directory / "images")
             wanted = [image for image in lock.images if image.name in needed]
             images = load(store, bundle.name, wanted, engine, events, notes)
-        made_from = _made_from(release, lock)
         jobs = []
         for job in lock.evaluations:
             for path, text in job.files.items():
                 write_file(release.directory / "config" / job.name / path, text.encode())
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
-            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events))
+            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, "evaluate"))
     return read_evaluation(release, tuple(jobs))
 
 
@@ -118,7 +121,7 @@ def _room(release: Release, lock: Lock) -> None:
         )
 
 
-def _made_from(release: Release, lock: Lock) -> Mapping[str, Digest]:
+def evaluated_from(release: Release, lock: Lock) -> Mapping[str, Digest]:
     """For each evaluation what it is made from; the trained weights by their bytes, as training again gives others."""
     all_of_it = fingerprints(replace(lock, workloads=(*lock.workloads, *lock.evaluations), evaluations=()))
     weights = _weights(release.results(TRAIN))

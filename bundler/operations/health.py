@@ -10,15 +10,16 @@ TIMEOUT = 1.0
 _HEALTH = {"vllm": "/health", "sglang": "/health"}
 """Where a kind of service says how it is (vLLM and SGLang, `GET /health`); others show a page."""
 
-_REACHED = {"0.0.0.0": "127.0.0.1", "::": "::1"}
-"""A service that is bound to every address is asked at the loopback's."""
+
+def reachable(bind: str) -> str:
+    """The address at which this machine reaches a service; one that is bound to every address, at the loopback's."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)
 
 
 def health(kind: str, address: str) -> str:
     """`healthy`, or in a few words what came instead. The address is `http://BIND:PORT`, as the release records it."""
     bind, _, port = address.removeprefix("http://").rpartition(":")
-    host = _REACHED.get(bind, bind)
-    connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(reachable(bind), int(port), timeout=TIMEOUT)
     try:
         connection.request("GET", _HEALTH.get(kind, "/"))
         status = connection.getresponse().status

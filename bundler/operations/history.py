@@ -31,10 +31,14 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Each bundle once, in the order in which one took the place of the other; `current` came up last."""
+    """Each bundle once, in the order in which one took the place of the other; `current` came up last.
+
+    `going_back` is the root of one that a `rollback` has begun to bring up again, until one has come up.
+    """
 
     releases: tuple[Past, ...] = ()
     current: Digest | None = None
+    going_back: Digest | None = None
 
     def came_up(self, bundle: BundleEntry, now: str) -> History:
         """With a bundle that has just come up: it goes to the end, behind the one in whose place it came."""
@@ -48,8 +52,13 @@ class History:
         return History(tuple(again), bundle.root.digest)
 
     def before(self, begun: Digest | None) -> Past | None:
-        """What was up before; `begun` is the root of the last `up`, which may not have come to its end."""
+        """What was up before; `begun` is the root of the last `up`, which may not have come to its end.
+
+        A `rollback` that did not is gone on with.
+        """
         roots = [past.root.digest for past in self.releases]
+        if begun in roots and begun == self.going_back:
+            return self.releases[roots.index(begun)]
         if self.current is None or self.current not in roots:
             return None
         at = roots.index(self.current)
@@ -71,11 +80,22 @@ def read_history(directory: Path) -> History:
         return History()
 
 
-def record_up(directory: Path, bundle: BundleEntry, *, going_back: bool) -> None:
-    """Say durably that a bundle has come up; nothing is written where it was the one that came up last."""
+def record_going_back(directory: Path, bundle: BundleEntry) -> None:
+    """Say durably that a bundle that was up is about to come up again: who dies meanwhile goes on with it."""
     history = read_history(directory)
-    if history.current == bundle.root.digest:
+    if history.going_back != bundle.root.digest:
+        _write(directory, replace(history, going_back=bundle.root.digest))
+
+
+def record_up(directory: Path, bundle: BundleEntry) -> None:
+    """Say durably that a bundle has come up; nothing is written where it was the one that came up last."""
+    history, root = read_history(directory), bundle.root.digest
+    if history.current == root and history.going_back is None:
         return
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    after = history.went_back(bundle, now) if going_back else history.came_up(bundle, now)
-    write_file(directory / "history.json", canonical(to_json(after), indent=2))
+    stays = root in (history.going_back, history.current)
+    _write(directory, history.went_back(bundle, now) if stays else history.came_up(bundle, now))
+
+
+def _write(directory: Path, history: History) -> None:
+    write_file(directory / "history.json", canonical(to_json(history), indent=2))

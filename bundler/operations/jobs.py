@@ -15,7 +15,7 @@ from bundler.core.events import Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.operations.release import Release
-from bundler.operations.release_record import JobRecord
+from bundler.operations.release_record import JobRecord, holds_something
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
 
@@ -32,19 +32,27 @@ class JobResult:
 
 
 class WorkloadFailed(BundlerError):
-    """A container ended with an error."""
+    """A container ended with an error; `verb` is the one that runs it again."""
 
-    def __init__(self, kind: str, name: str, release: Release, exit_code: int, last: Iterable[str]) -> None:
+    def __init__(
+        self, kind: str, name: str, release: Release, exit_code: int, last: Iterable[str], verb: str = "up"
+    ) -> None:
         reason = {137: "killed (out of memory?)", 139: "crashed"}.get(exit_code, f"exit code {exit_code}")
         super().__init__(
             f"the {kind} {name} of {release.name.name} failed: {reason}",
             because="the last lines of its log are:\n  " + "\n  ".join(last),
-            hint=f"{release.command('logs', name)}   # shows all of it; {release.command('up')} goes on from here",
+            hint=f"{release.command('logs', name)}   # shows all of it; {release.command(verb)} goes on from here",
         )
 
 
 def run_job(
-    name: str, spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine, events: Events
+    name: str,
+    spec: ContainerSpec,
+    made_from: Digest,
+    release: Release,
+    engine: DockerEngine,
+    events: Events,
+    verb: str = "up",
 ) -> JobResult:
     """Run a job, or find that it has been run. Its log is kept in the release. Raises WorkloadFailed, EngineFailed.
 
@@ -55,7 +63,7 @@ def run_job(
         return JobResult(name, ran=False, seconds=done.seconds)
     events.emit(StepStarted(name))
     began = time.monotonic()
-    identity = _begun(spec, made_from, release, engine)
+    identity = _begun(name, spec, made_from, release, engine)
     if identity is None:
         for broken in release.open_results(name, made_from):
             events.emit(Warned(f"{name}: {broken.name} is not gone on from, and is now {broken.now}: {broken.problem}"))
@@ -65,7 +73,7 @@ def run_job(
     exit_code = engine.wait(identity)
     if exit_code:
         last = engine.last_words(identity, LAST_LINES)
-        raise WorkloadFailed("job", name, release, exit_code, last)
+        raise WorkloadFailed("job", name, release, exit_code, last, verb)
     release.settle_results(name)
     seconds = time.monotonic() - began
     release.write_job_record(name, JobRecord(made_from, seconds))
@@ -74,12 +82,13 @@ def run_job(
     return JobResult(name, ran=True, seconds=seconds)
 
 
-def _begun(spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine) -> str | None:
-    """The job's container, where an earlier `up` started it and it runs, or has ended well since."""
+def _begun(name: str, spec: ContainerSpec, made_from: Digest, release: Release, engine: DockerEngine) -> str | None:
+    """The job's container, where an earlier `up` started it and it runs, or has ended well and left its results."""
     found = release.find(spec.name, engine)
     if found is None:
         return None
-    if found.labels.get(labels.FINGERPRINT) == str(made_from) and (found.running or found.ended_well):
+    kept = found.running or (found.ended_well and holds_something(release.results(name)))
+    if found.labels.get(labels.FINGERPRINT) == str(made_from) and kept:
         return found.id
     engine.remove(found.id)
     return None

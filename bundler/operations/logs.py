@@ -24,7 +24,7 @@ def logs(store: Store, bundle: BundleEntry, workload: str | None, *, tail: int |
     """
     release = Release.of(store, bundle)
     lock = read_lock(store, bundle)
-    names = [known.name for known in lock.workloads]
+    names = [known.name for known in (*lock.workloads, *lock.evaluations)]
     if workload is None and follow and len(names) > 1:
         raise NoLog(
             f"{bundle.name} has {len(names)} logs, and one can be followed: {', '.join(names)}",

@@ -31,11 +31,13 @@ from bundler.operations.release_record import (
     JobRecord,
     ReleaseRecord,
     WorkloadRecord,
+    finished,
     job_path,
+    log_path,
     read_job,
     release_path,
 )
-from bundler.operations.set_aside import holds_something, set_results_aside
+from bundler.operations.set_aside import set_results_aside
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.links import materialise
 from bundler.store.locking import holding
@@ -118,7 +120,7 @@ class Release:
 
     def log(self, job: str) -> Path:
         """Where a job's output is kept."""
-        return self.directory / "logs" / f"{job}.log"
+        return log_path(self.directory, job)
 
     def set_log_aside(self, job: str) -> None:
         """Keep the log of a job's run before this one, as `J.log.1`: why it failed is what people ask next."""
@@ -140,9 +142,7 @@ class Release:
 
     def finished(self, job: str, made_from: Digest) -> JobRecord | None:
         """The record of a job that ended well, made from this, and whose results are still there."""
-        record = read_job(self.directory, job)
-        whole = record and record.fingerprint == made_from and record.seconds is not None
-        return record if whole and holds_something(self.results(job)) else None
+        return finished(self.directory, job, made_from)
 
     def open_results(self, job: str, made_from: Digest) -> tuple[SetAside, ...]:
         """Make room for a job's results. What another definition of the job left is set aside, never deleted.

@@ -49,6 +49,11 @@ def job_path(directory: Path, job: str) -> Path:
     return directory / "results" / f"{job}.json"
 
 
+def log_path(directory: Path, job: str) -> Path:
+    """Where a job's output is kept."""
+    return directory / "logs" / f"{job}.log"
+
+
 def read_release(directory: Path) -> ReleaseRecord | None:
     """A release's record; None before its first `up`. Raises MalformedJson."""
     path = release_path(directory)
@@ -65,3 +70,15 @@ def read_job(directory: Path, job: str) -> JobRecord | None:
         return from_bytes(JobRecord, path.read_bytes(), str(path))
     except FileNotFoundError:
         return None
+
+
+def finished(directory: Path, job: str, made_from: Digest) -> JobRecord | None:
+    """The record of a job that ended well, made from this, and whose results are still there. Raises MalformedJson."""
+    record = read_job(directory, job)
+    whole = record and record.fingerprint == made_from and record.seconds is not None
+    return record if whole and holds_something(directory / "results" / job) else None
+
+
+def holds_something(place: Path) -> bool:
+    """Whether a directory is there and not empty."""
+    return place.is_dir() and any(place.iterdir())

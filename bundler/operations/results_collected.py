@@ -10,6 +10,7 @@ from pathlib import Path
 
 from bundler.core.errors import UsageInvalid
 from bundler.manifest.lock import Lock, Workload, checked_path
+from bundler.operations.evaluate import evaluated_from
 from bundler.operations.release import Release, fingerprints
 from bundler.operations.release_record import job_path, read_job
 from bundler.operations.results_read import LOG, STATE, newest_state, read_all
@@ -71,7 +72,7 @@ def collect(release: Release, lock: Lock, *, merged: bool) -> Collected:
     for path in _PICKLED:
         found.pop(path, None)
     drawn = _draw(place, train.name, records)
-    for job in (*jobs, *(job for job in lock.evaluations if release.log(job.name).is_file())):
+    for job in (*jobs, *_evaluated(release, lock)):
         records |= _told(release, job)
     return Collected(found, dict(_files(release.results(merge.name))) if merged and merge else {}, records, drawn)
 
@@ -88,6 +89,13 @@ def _ended_well(release: Release, lock: Lock, job: Workload) -> None:
     if record.seconds is None:
         raise NotDone(release, job.name, "it still runs, was interrupted, or failed", "logs")
     raise NotDone(release, job.name, f"{release.results(job.name)} is gone or empty")
+
+
+def _evaluated(release: Release, lock: Lock) -> Iterator[Workload]:
+    """The evaluations that have ended well, of these weights: what others were found to be worth stays here."""
+    ran = [job for job in lock.evaluations if read_job(release.directory, job.name)]
+    made_from = evaluated_from(release, lock) if ran else {}  # it reads the weights
+    return (job for job in ran if release.finished(job.name, made_from[job.name]))
 
 
 def _draw(place: Path, train: str, records: dict[str, Path | bytes]) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bundler.core import hint
 from bundler.core.errors import IntegrityFailed, UsageInvalid
 from bundler.core.events import Events
@@ -38,8 +40,11 @@ class NoLongerStored(IntegrityFailed):
         )
 
 
-def rollback(store: Store, wanted: str | None, events: Events, *, timeout: float) -> UpResult:
-    """Go back to the release before, or to `NAME:VERSION`, which was up once. `timeout` is seconds for each service.
+def rollback(
+    store: Store, wanted: str | None, events: Events, *, timeout: float, accepted: Sequence[str] = ()
+) -> UpResult:
+    """Go back to the release before, or to `NAME:VERSION`, which was up once. `timeout` is seconds for each service,
+    `accepted` are checks that may block.
 
     Nothing is trained again whose results are still there. Raises NoRelease, NothingBefore, NoLongerStored, and what
     `up` raises.
@@ -51,7 +56,7 @@ def rollback(store: Store, wanted: str | None, events: Events, *, timeout: float
         raise NothingBefore(release, history, wanted if wanted and ":" in wanted else None)
     with leasing(store, "rollback"):
         _require_stored(store, past)
-        return up(store, past.entry, events, timeout=timeout, going_back=True)
+        return up(store, past.entry, events, timeout=timeout, going_back=True, accepted=accepted)
 
 
 def _require_stored(store: Store, past: Past) -> None:

@@ -18,6 +18,7 @@ from bundler.core.size import format_duration
 from bundler.engine.docker import ContainerState, DockerEngine
 from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Workload
+from bundler.operations.health import reachable
 from bundler.operations.jobs import LAST_LINES, WorkloadFailed
 from bundler.operations.release import Release
 from bundler.workloads import labels
@@ -88,14 +89,9 @@ def make_state(workload: Workload, place: Placement) -> None:
                 os.chown(path, uid, gid)
 
 
-def reachable(workload: Workload) -> str:
-    """The address at which this machine reaches a service."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(workload.bind, workload.bind)
-
-
 def url(workload: Workload) -> str:
     """A service's address for people."""
-    host = reachable(workload)
+    host = reachable(workload.bind)
     return f"http://[{host}]:{workload.port}" if ":" in host else f"http://{host}:{workload.port}"
 
 
@@ -183,7 +179,7 @@ def _autopsy(state: ContainerState | None, engine: DockerEngine) -> tuple[int, t
 
 def answers(workload: Workload) -> bool:
     """Whether the service's health path gives a 200. Asked without any proxy of the environment."""
-    connection = http.client.HTTPConnection(reachable(workload), workload.port, timeout=5)
+    connection = http.client.HTTPConnection(reachable(workload.bind), workload.port, timeout=5)
     try:
         connection.request("GET", workload.health or "/")
         return connection.getresponse().status == 200

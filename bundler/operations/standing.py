@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from bundler.core import hint
 from bundler.core.errors import UsageInvalid
 from bundler.core.reference import BundleName
 from bundler.operations.history import read_history
@@ -17,11 +18,12 @@ class NoRelease(UsageInvalid):
 
     def __init__(self, wanted: str | None, store: Store, names: tuple[str, ...]) -> None:
         there = ", ".join(names) or "none"
+        makes_one = f"{hint.bundle('up', 'NAME', store=store.root)}   # makes one"
         super().__init__(
             f"no release {wanted!r} in {store.root}. Releases there: {there}"
             if wanted
             else f"{store.root} has {len(names)} releases: {there}",
-            hint="say which one" if len(names) > 1 and not wanted else "bundle up NAME   # makes one",
+            hint="say which one" if len(names) > 1 and not wanted else makes_one,
         )
 
 
@@ -50,10 +52,9 @@ def standing(store: Store, wanted: str | None) -> Standing:
 def brought_up_last(store: Store, wanted: str) -> BundleEntry:
     """The bundle that was brought up last under a name, by its root; else the store's only one of that name.
 
-    Raises UnknownBundle, AmbiguousBundle.
+    `NAME:VERSION` is the store's. Raises UnknownBundle, AmbiguousBundle.
     """
-    there = _all(store).get(wanted)
-    if there is None:
+    if ":" in wanted or (there := _all(store).get(wanted)) is None:
         return store.find(wanted)
     known = [past.entry for past in read_history(there.directory).releases]
     entries = (*store.bundles(), *known)

@@ -8,7 +8,7 @@ from pathlib import Path
 from bundler.engine.listing import Listed, containers
 from bundler.node.gpu_load import GpuLoad, read_gpu_load
 from bundler.operations.health import health
-from bundler.operations.release_record import RELEASES, ReleaseRecord, WorkloadRecord, read_job, read_release
+from bundler.operations.release_record import RELEASES, ReleaseRecord, WorkloadRecord, finished, read_release
 from bundler.operations.results_read import training_progress
 from bundler.workloads.training_log import Progress
 
@@ -76,8 +76,7 @@ def _workload(directory: Path, workload: WorkloadRecord, ours: Containers) -> Wo
         state, detail = _service_state(workload.name, ours)
         answers = health(workload.kind, workload.address) if state == "up" else ""
         return WorkloadStatus(workload.name, workload.kind, state, detail or workload.address, answers)
-    record = read_job(directory, workload.name)
-    done = record is not None and record.fingerprint == workload.fingerprint and record.seconds is not None
+    done = finished(directory, workload.name, workload.fingerprint)
     state, detail = ("done", "") if done else _job_state(ours.get((workload.name, "job")))
     told = workload.kind == "train" and state != "waiting"
     training = training_progress(directory / "results" / workload.name) if told else None

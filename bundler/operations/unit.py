@@ -12,7 +12,8 @@ DIRECTORY = "/etc/systemd/system"
 class Boot:
     """All that a unit says: the release's name, its store, the program, its engine's address and its user.
 
-    `user` is empty for root, `docker_host` where the engine is at its usual socket.
+    `user` is empty for root, `docker_host` where the engine is at its usual socket; `accepted` are checks that may
+    block.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Boot:
     program: tuple[str, ...]
     docker_host: str = ""
     user: str = ""
+    accepted: tuple[str, ...] = ()
 
     @property
     def unit(self) -> str:
@@ -35,7 +37,8 @@ def render(boot: Boot) -> str:
     where the services do not answer. What no second try mends (usage, integrity: docs/errors.md) is not tried again.
     """
     environment = [f"Environment={_quoted(f'DOCKER_HOST={boot.docker_host}')}"] if boot.docker_host else []
-    command = (*boot.program, "up", boot.name, "--last", "--progress", "plain", "--store", str(boot.store))
+    accepted = (f"--accept={check}" for check in boot.accepted)
+    command = (*boot.program, "up", boot.name, "--last", *accepted, "--progress", "plain", "--store", str(boot.store))
     return "\n".join(
         [
             "[Unit]",

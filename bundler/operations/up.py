@@ -14,7 +14,7 @@ from bundler.manifest.lock import Workload
 from bundler.node.findings import Finding
 from bundler.operations.ask import Answer, ask
 from bundler.operations.check import check
-from bundler.operations.history import record_up
+from bundler.operations.history import record_going_back, record_up
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints, is_training, service
 from bundler.operations.services import ServiceResult, bring_up, require_keys
@@ -75,6 +75,8 @@ def up(
             verification = verify(store, bundle, events)
             notes = LoadNotes(release.directory / "images")
             images = load(store, bundle.name, lock.images, engine, events, notes)
+            if going_back:
+                record_going_back(release.directory, bundle)
             _remove_superseded(release, made_from, engine)
             files_made = release.lay_out(store, lock)
         for job in lock.workloads:  # of all jobs, before any runs and outdates what was made from its results
@@ -95,7 +97,7 @@ def up(
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None
         notes.settle(lock.images)
-        record_up(release.directory, bundle, going_back=going_back)
+        record_up(release.directory, bundle)
     return UpResult(release, verification, findings, images.loaded, files_made, tuple(jobs), running, answer)
 
 

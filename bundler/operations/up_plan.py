@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bundler.engine.compose import compose
 from bundler.manifest.lock import Lock, Question
-from bundler.operations.release import Release, fingerprints
+from bundler.operations.release import Release, fingerprints, is_training
+from bundler.operations.set_aside import finished_aside
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
 from bundler.workloads.planned import Planned, plan
@@ -28,13 +29,18 @@ class UpPlan:
         return compose(self.planned, self.release.placement)
 
 
-def up_plan(store: Store, bundle: BundleEntry) -> UpPlan:
+def up_plan(store: Store, bundle: BundleEntry, *, restart_training: bool = False) -> UpPlan:
     """What `up` would run. Raises MalformedJson for a lock that can't be read."""
     release = Release.of(store, bundle)
     lock = read_lock(store, bundle)
     made_from = fingerprints(lock)
     images = {image.name: f"{bundle.name.name}/{image.name}:{bundle.name.version}" for image in lock.images}
     planned = plan(lock.workloads, images, made_from, release.placement)
-    jobs = (one.workload.name for one in planned if not one.workload.is_service)
-    done = tuple(job for job in jobs if release.finished(job, made_from[job]))
-    return UpPlan(release, lock, planned, done, lock.question)
+    done: list[str] = []
+    for one in planned:  # each after those that it needs: what is made from results is made again when they are
+        job, made = one.workload, made_from[one.workload.name]
+        if job.is_service or (restart_training and is_training(job)) or not {*one.needs} <= {*done}:
+            continue
+        if release.finished(job.name, made) or finished_aside(release.directory, job.name, made):
+            done.append(job.name)
+    return UpPlan(release, lock, planned, tuple(done), lock.question)

@@ -148,6 +148,19 @@ def test_a_job_that_ended_while_nobody_watched_is_not_run_twice(
     assert record.seconds is not None
 
 
+def test_deleted_results_are_made_again_though_the_container_that_made_them_is_still_there(
+    engine: DockerEngine, release: Release, loaded: str
+) -> None:
+    """`up` was killed between its last two steps; without the results there was no way on but `docker rm`."""
+    spec = job(release, loaded, WRITE)
+    release.open_results("train", MADE_FROM)
+    engine.wait(engine.start(spec))
+    release.write_job_record("train", JobRecord(MADE_FROM, 1.0))
+    shutil.rmtree(release.results("train"))
+    assert run_job("train", spec, MADE_FROM, release, engine, Silence()).ran
+    assert (release.results("train") / "model").read_text() == "x"
+
+
 def test_an_unfinished_record_is_not_taken_for_a_result(engine: DockerEngine, release: Release, loaded: str) -> None:
     release.open_results("train", MADE_FROM)
     assert read_job(release.directory, "train") == JobRecord(MADE_FROM)

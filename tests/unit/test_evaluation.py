@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from bundler.cli.evaluate import document, text
+from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.records import to_json
+from bundler.engine.errors import NoEngine
 from bundler.manifest.lock import Lock, LockedImage, Mount, Workload
-from bundler.operations.evaluate import CannotEvaluate, _made_from, evaluate, read_evaluation
+from bundler.operations.evaluate import CannotEvaluate, evaluate, evaluated_from, read_evaluation
 from bundler.operations.jobs import JobResult
 from bundler.operations.record import record
 from bundler.operations.release import Release, fingerprints
@@ -170,11 +172,26 @@ def test_training_again_makes_the_tuned_evaluation_run_again_and_the_base_one_no
     store: Store, trained: BundleEntry
 ) -> None:
     release, lock = Release.of(store, trained), read_lock(store, trained)
-    before = _made_from(release, lock)
+    before = evaluated_from(release, lock)
     (release.results("train") / "adapter_model.safetensors").write_bytes(b"other weights")
-    after = _made_from(release, lock)
+    after = evaluated_from(release, lock)
     assert before["evaluate-base"] == after["evaluate-base"]
     assert before["evaluate-tuned"] != after["evaluate-tuned"]
+
+
+def test_who_has_gone_back_is_not_made_to_ask_everything_again(
+    store: Store, trained: BundleEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release, lock = Release.of(store, trained), read_lock(store, trained)
+    of_then = evaluated_from(release, lock)["evaluate-tuned"]
+    release.open_results("evaluate-tuned", of_then)
+    (release.results("evaluate-tuned") / "predict_results.json").write_text("{}")
+    release.write_job_record("evaluate-tuned", JobRecord(of_then, 5.0))
+    release.open_results("evaluate-tuned", Digest.of(b"of other weights"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/no-engine")
+    with pytest.raises(NoEngine):
+        evaluate(store, trained, Silence())
+    assert release.finished("evaluate-tuned", of_then)
 
 
 def test_without_a_trained_model_there_is_nothing_to_compare(store: Store, trained: BundleEntry) -> None:

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from bundler.core.events import Silence
-from bundler.manifest.lock import Lock, LockedFile, LockedImage, Workload
+from bundler.manifest.lock import Lock, LockedFile, LockedImage, Mount, Workload
+from bundler.operations.evaluate import evaluated_from
 from bundler.operations.fetch_results import fetch_results
 from bundler.operations.record import record
 from bundler.operations.release import Release, fingerprints
 from bundler.operations.release_record import JobRecord
-from bundler.operations.results_collected import NotDone
+from bundler.operations.results_collected import NotDone, collect
 from bundler.store.closure import closure
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -130,6 +131,30 @@ def test_out_by_media_and_in_again_it_is_the_same_bundle_and_every_byte_is_right
     assert (tmp_path / "merged" / "model.safetensors").read_bytes() == (
         release.results("merge") / "model.safetensors"
     ).read_bytes()
+
+
+def test_an_evaluation_travels_only_with_the_weights_that_it_was_made_of(
+    store: Store, trained: BundleEntry, tmp_path: Path
+) -> None:
+    """Else the figures of one adapter are read at home as those of another."""
+    tuned = Workload("evaluate-tuned", "evaluate", "train", ("e",), (Mount("results/train", "/bundle/adapter"),))
+    lock = replace(read_lock(store, trained), evaluations=(tuned,))
+    release = Release.of(store, entry := record(lock, store))
+    release.results(tuned.name).mkdir()
+    (release.results(tuned.name) / "predict_results.json").write_text("{}")
+
+    def travels() -> bool:
+        found = collect(release, lock, merged=False)
+        return "evaluate-tuned/predict_results.json" in found.records
+
+    assert not travels()
+    release.write_job_record(tuned.name, JobRecord(evaluated_from(release, lock)[tuned.name]))
+    assert not travels(), "it was broken off"
+    release.write_job_record(tuned.name, JobRecord(evaluated_from(release, lock)[tuned.name], 3.0))
+    assert travels()
+    (release.results("train") / "adapter_model.safetensors").write_bytes(WEIGHTS[::-1])
+    assert not travels()
+    fetch_results(store, entry, Store.create(tmp_path / "results"), Silence())
 
 
 def test_a_plot_that_llamafactory_drew_is_left_as_it_is(store: Store, trained: BundleEntry, tmp_path: Path) -> None:

@@ -13,17 +13,19 @@ from click.testing import CliRunner
 from bundler.cli.main import cli
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
+from bundler.core.errors import BundlerError
 from bundler.core.events import Silence
 from bundler.core.records import to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
-from bundler.operations.history import History, read_history, record_up
+from bundler.node.findings import NodeRefused
+from bundler.operations.history import History, read_history, record_going_back, record_up
 from bundler.operations.release import Release
 from bundler.operations.release_record import JobRecord, ReleaseRecord, release_path
 from bundler.operations.rollback import NoLongerStored, NothingBefore, rollback
 from bundler.operations.set_aside import set_results_aside, take_results_again
 from bundler.operations.standing import NoRelease, brought_up_last, standing
-from bundler.store.layout import BundleEntry, Store
+from bundler.store.layout import AmbiguousBundle, BundleEntry, Store
 from tests.bundles import make_bundle
 
 A, B, C = (Digest.of(name) for name in (b"a", b"b", b"c"))
@@ -45,6 +47,9 @@ def train(release: Release, made_from: Digest, text: str, *, ends: bool = True) 
         return
     release.open_results("train", made_from)
     (release.results("train") / "model").write_text(text)
+    release.set_log_aside("train")
+    release.log("train").parent.mkdir(exist_ok=True)
+    release.log("train").write_text(f"log of {text}")
     if ends:
         release.write_job_record("train", JobRecord(made_from, 1.0))
 
@@ -58,8 +63,10 @@ def test_going_back_finds_the_results_of_then_and_keeps_those_of_now(release: Re
     train(release, B, "b")
     train(release, A, "trained again")
     assert model(release) == "a"
+    assert release.log("train").read_text() == "log of a", "fetch-results would send it with the results"
     train(release, B, "trained again")
     assert model(release) == "b"
+    assert release.log("train").read_text() == "log of b"
     assert sorted(path.name for path in (release.directory / "results").iterdir()) == [
         "train",
         f"train.{A.short}",
@@ -93,7 +100,7 @@ def test_giving_up_what_is_wanted_now_spares_the_results_of_another_version(rele
     assert model(release) == "b"
 
 
-@pytest.mark.parametrize("dies_at", range(6))
+@pytest.mark.parametrize("dies_at", range(8))
 def test_a_death_at_any_moment_of_going_back_never_makes_results_pass_for_others(
     release: Release, dies_at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,8 +121,7 @@ def test_a_death_at_any_moment_of_going_back_never_makes_results_pass_for_others
 
     with monkeypatch.context() as patched:
         for name in ("rename", "replace", "rmdir", "unlink"):
-            patched.setattr(Path, name, perhaps(getattr(Path, name)))
-        patched.setattr("os.replace", perhaps(os.replace))
+            patched.setattr(os, name, perhaps(getattr(os, name)))
         with contextlib.suppress(KeyboardInterrupt):
             take_results_again(release.directory, "train", A)
     for made_from, text in ((A, "a"), (B, "b")):
@@ -124,6 +130,7 @@ def test_a_death_at_any_moment_of_going_back_never_makes_results_pass_for_others
     for made_from, text in ((A, "a"), (B, "b"), (A, "a")):
         train(release, made_from, "trained again")
         assert model(release) == text
+        assert release.log("train").read_text() == f"log of {text}"
 
 
 def test_a_file_that_is_no_record_is_left_alone(release: Release) -> None:
@@ -167,10 +174,42 @@ def test_where_the_last_up_failed_the_way_back_is_what_still_came_up() -> None:
     assert before.bundle == "demo:2"
 
 
+def test_a_way_back_that_was_broken_off_is_gone_on_with_and_counts_as_one(tmp_path: Path) -> None:
+    for version in ("1", "2", "3"):
+        record_up(tmp_path, entry(version))
+    record_going_back(tmp_path, entry("2"))
+    history = read_history(tmp_path)
+    for begun in ("3", "2"):  # killed before the release's record was written, and after
+        before = history.before(entry(begun).root.digest)
+        assert before is not None
+        assert before.bundle == "demo:2"
+    record_up(tmp_path, entry("2"))  # by the next `rollback`, or by the unit at boot
+    history = read_history(tmp_path)
+    assert versions(history) == ["1", "2", "3"]
+    before = history.before(history.current)
+    assert before is not None
+    assert before.bundle == "demo:1"
+
+
+def test_going_back_from_an_up_that_failed_does_not_go_too_far_when_it_is_broken_off(tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        record_up(tmp_path, entry(version))
+    record_going_back(tmp_path, entry("2"))
+    before = read_history(tmp_path).before(entry("2").root.digest)
+    assert before is not None
+    assert before.bundle == "demo:2"
+    record_up(tmp_path, entry("2"))
+    assert read_history(tmp_path).going_back is None
+    record_going_back(tmp_path, entry("1"))
+    record_up(tmp_path, entry("2"))  # who thinks better of it
+    assert versions(read_history(tmp_path)) == ["1", "2"]
+    assert read_history(tmp_path).going_back is None
+
+
 def test_the_same_bundle_up_again_writes_nothing(tmp_path: Path) -> None:
-    record_up(tmp_path, entry("1"), going_back=False)
+    record_up(tmp_path, entry("1"))
     written = (tmp_path / "history.json").stat().st_mtime_ns
-    record_up(tmp_path, entry("1"), going_back=False)
+    record_up(tmp_path, entry("1"))
     assert (tmp_path / "history.json").stat().st_mtime_ns == written
     assert versions(read_history(tmp_path)) == ["1"]
 
@@ -185,7 +224,7 @@ def brought_up(store: Store, bundle: BundleEntry) -> None:
     directory = Release.of(store, bundle).directory
     directory.mkdir(parents=True, exist_ok=True)
     release_path(directory).write_bytes(canonical(to_json(ReleaseRecord(str(bundle.name), bundle.root.digest))))
-    record_up(directory, bundle, going_back=False)
+    record_up(directory, bundle)
 
 
 def test_what_gc_has_deleted_since_is_said_with_the_command_that_brings_it_back(store: Store) -> None:
@@ -214,14 +253,39 @@ def test_the_first_release_has_nothing_before_it(store: Store) -> None:
         rollback(store, "demo:0.9", Silence(), timeout=1)
 
 
+def test_what_a_refusal_offers_to_let_pass_can_be_let_pass_on_the_way_back_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = make_bundle(store, name="demo:1.0", seed=1)
+    brought_up(store, first)
+    brought_up(store, make_bundle(store, name="demo:1.1", seed=2))
+    asked: list[object] = []
+
+    def refuse(*arguments: object, **named: object) -> None:
+        asked.extend((arguments[1], named["accepted"]))
+        raise NodeRefused(())
+
+    monkeypatch.setattr("bundler.operations.rollback.up", refuse)
+    words = ["rollback", "--accept", "driver", "--accept", "memory", "--store", str(store.root)]
+    assert isinstance(CliRunner().invoke(cli, words).exception, NodeRefused)
+    assert asked == [first, ("driver", "memory")]
+
+
 def test_a_name_means_the_version_that_is_up_where_the_store_has_several(store: Store) -> None:
     first = make_bundle(store, name="demo:1.0", seed=1)
     make_bundle(store, name="demo:1.1", seed=2)
     brought_up(store, first)
     assert brought_up_last(store, "demo") == first
     assert standing(store, None).name == first.name
-    with pytest.raises(NoRelease, match="no release 'demos'"):
+    with pytest.raises(NoRelease, match="no release 'demos'") as unknown:
         standing(store, "demos")
+    assert unknown.value.hint == f"bundle up NAME --store {store.root}   # makes one"
+    results = str(store.root / "results")
+    for words in (["logs", "demo"], ["evaluate", "demo"], ["fetch-results", "demo", results]):
+        refused = CliRunner().invoke(cli, [*words, "--store", str(store.root)]).exception
+        assert isinstance(refused, BundlerError)
+        assert not isinstance(refused, AmbiguousBundle)
+        assert words[0] == "logs" or "demo:1.0 " in str(refused)
 
 
 def test_a_version_that_was_built_anew_under_its_name_is_not_taken_for_the_one_that_is_up(store: Store) -> None:
@@ -247,7 +311,9 @@ def test_the_history_is_shown_with_the_way_back(store: Store) -> None:
 
 def test_unit_says_how_to_make_systemd_use_it(store: Store, tmp_path: Path) -> None:
     brought_up(store, make_bundle(store, name="demo:1.0"))
-    shown = CliRunner().invoke(cli, ["unit", "--write", str(tmp_path), "--store", str(store.root)])
+    words = ["unit", "--write", str(tmp_path), "--accept", "driver", "--store", str(store.root)]
+    shown = CliRunner().invoke(cli, words)
     assert shown.exit_code == 0, shown.output
     assert "systemctl enable --now bundle-demo.service" in shown.output
-    assert f" up demo --last --progress plain --store {store.root}" in (tmp_path / "bundle-demo.service").read_text()
+    written = (tmp_path / "bundle-demo.service").read_text()
+    assert f" up demo --last --accept=driver --progress plain --store {store.root}" in written

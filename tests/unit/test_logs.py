@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bundler.manifest.lock import LockedImage, Workload
+from bundler.operations.jobs import WorkloadFailed
 from bundler.operations.record import record
 from bundler.operations.release import Release
 from bundler.store.contents import read_lock
@@ -27,7 +29,9 @@ def store(tmp_path: Path) -> Store:
         Workload("merge", "merge", "any", ("merge",)),
         Workload("serve", "vllm", "any", ("serve",), port=8000),
     )
-    release = Release.of(store, record(replace(made, images=(image,), workloads=workloads), store))
+    asked = (Workload("evaluate-base", "evaluate", "any", ("evaluate",)),)
+    made = replace(made, images=(image,), workloads=workloads, evaluations=asked)
+    release = Release.of(store, record(made, store))
     for job in ("train", "merge"):
         release.log(job).parent.mkdir(parents=True, exist_ok=True)
         release.log(job).write_text(f"{job} 1\n{job} 2\n{job} 3\n")
@@ -42,6 +46,16 @@ def bundle(tmp_path: Path) -> Bundle:
 def test_saved_logs_are_shown_without_an_engine(store: Store, bundle: Bundle) -> None:
     assert bundle("logs", "demo", "train", "--store", store.root).out == "train 1\ntrain 2\ntrain 3\n"
     assert bundle("logs", "demo", "train", "--tail", "1", "--store", store.root).out == "train 3\n"
+
+
+def test_an_evaluation_that_failed_is_read_with_the_command_that_its_failure_names(
+    store: Store, bundle: Bundle
+) -> None:
+    release = Release.of(store, store.find("demo"))
+    release.log("evaluate-base").write_text("no memory\n")
+    hint = WorkloadFailed("job", "evaluate-base", release, 1, (), "evaluate").hint or ""
+    assert hint.endswith(f"; bundle evaluate demo:1.0.0 --store {store.root} goes on from here")
+    assert bundle(*shlex.split(hint.partition("#")[0])[1:]).out == "no memory\n"
 
 
 def test_without_a_workload_all_logs_are_shown_each_under_its_name(store: Store, bundle: Bundle) -> None:

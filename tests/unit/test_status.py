@@ -10,11 +10,17 @@ from pathlib import Path
 import pytest
 
 from bundler.cli.status import document, text, training
+from bundler.core.digest import Digest
+from bundler.core.records import to_json
+from bundler.core.reference import BundleName
+from bundler.core.strict_json import canonical
 from bundler.node import gpu_load
 from bundler.node.gpu_load import GpuLoad
 from bundler.operations.health import health
+from bundler.operations.release import Release
+from bundler.operations.release_record import JobRecord, ReleaseRecord, WorkloadRecord, release_path
 from bundler.operations.results_read import training_progress
-from bundler.operations.status import NodeStatus, ReleaseStatus, WorkloadStatus
+from bundler.operations.status import NodeStatus, ReleaseStatus, WorkloadStatus, status
 from bundler.workloads.training_log import Point, Progress, losses, progress
 
 LINES = (
@@ -94,6 +100,38 @@ def test_a_service_is_asked_and_not_only_its_container() -> None:
     assert health("vllm", address) == "does not answer yet"
 
 
+class _NoContainers(BaseHTTPRequestHandler):
+    """An engine on which nothing runs."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"[]")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_job_whose_results_are_gone_is_not_called_done_as_up_runs_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    release = Release(tmp_path / "releases" / "demo", BundleName("demo", "1.0"), Digest.of(b"root"))
+    made_from = Digest.of(b"definition")
+    made = ReleaseRecord("demo:1.0", release.root, (WorkloadRecord("train", "train", made_from),))
+    release.results("train").mkdir(parents=True)
+    release_path(release.directory).write_bytes(canonical(to_json(made)))
+    release.write_job_record("train", JobRecord(made_from, 1.0))
+    server = HTTPServer(("127.0.0.1", 0), _NoContainers)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{server.server_port}")
+    states = [status(tmp_path)[0].workloads[0].state]
+    (release.results("train") / "model").touch()
+    states.append(status(tmp_path)[0].workloads[0].state)
+    server.shutdown()
+    server.server_close()
+    assert states == ["waiting", "done"]
+
+
 NODE = NodeStatus(
     (
         ReleaseStatus(
@@ -147,3 +185,8 @@ class _Nvml:
 
 def test_a_gpu_that_states_no_utilisation_is_still_shown() -> None:
     assert gpu_load._load(_Nvml(), 1) == GpuLoad(1, "NVIDIA H100", 3, 80, None)
+
+
+def test_where_nothing_is_up_the_command_that_is_told_works_as_it_is_pasted(tmp_path: Path) -> None:
+    said = text(NodeStatus(()), tmp_path)
+    assert said == f"no release in {tmp_path}: bundle up NAME --store {tmp_path} makes one"

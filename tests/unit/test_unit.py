@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,8 @@ def test_characters_that_mean_something_to_systemd_reach_the_program_as_they_are
 
 def test_the_version_is_not_in_the_unit_so_that_boot_does_not_undo_an_update() -> None:
     assert " up demo --last " in render(UNITS["plain"])
+
+
+def test_what_up_was_let_pass_passes_at_boot_too_or_the_node_would_not_serve_again() -> None:
+    text = render(replace(UNITS["plain"], accepted=("driver", "memory")))
+    assert " up demo --last --accept=driver --accept=memory --progress plain " in text

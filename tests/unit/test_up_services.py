@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -12,14 +13,18 @@ import yaml
 from bundler.cli.up_plan import as_json, as_text
 from bundler.core.digest import Digest
 from bundler.core.reference import BundleName
-from bundler.manifest.lock import Hardware, Mount, Question, Workload
-from bundler.operations.release import Release
+from bundler.manifest.lock import Hardware, LockedImage, Mount, Question, Workload
+from bundler.operations.record import record
+from bundler.operations.release import Release, fingerprints
+from bundler.operations.release_record import JobRecord
 from bundler.operations.services import KeyUnreadable, make_state, require_keys
-from bundler.operations.up_plan import UpPlan
+from bundler.operations.up_plan import UpPlan, up_plan
+from bundler.store.contents import read_lock
+from bundler.store.layout import Store
 from bundler.workloads.container import Bind, Placement, container
 from bundler.workloads.planned import plan
 from bundler.workloads.proxy import NODE_SOURCE, SOURCE, proxy
-from tests.bundles import make_lock
+from tests.bundles import make_bundle, make_lock
 
 US = f"{os.geteuid()}:{os.getegid()}"
 MADE_FROM = Digest.of(b"all")
@@ -101,3 +106,28 @@ def test_a_dry_run_shows_the_graph_and_each_container_with_what_it_reads_writes_
         ("train", [], True), ("serve", ["train"], False)
     ]  # fmt: skip
     assert set(yaml.safe_load(told.compose)["services"]) == {"train", "serve", "serve--proxy"}
+
+
+def test_a_dry_run_calls_done_what_up_leaves_alone_and_nothing_else(tmp_path: Path) -> None:
+    """Days of training hang on it: what is taken again runs no more, what is made from new results does."""
+    store = Store.create(tmp_path / "store")
+    made = read_lock(store, make_bundle(store))
+    image = LockedImage("train", "test", made.models[0].manifest, (made.agent.blob,))
+    train = Workload("train", "train", "train", ("train",))
+    merge = Workload("merge", "merge", "train", ("merge",), (Mount("results/train", "/bundle/model"),))
+    lock = replace(made, images=(image,), workloads=(train, merge))
+    entry = record(lock, store)
+    release, made_from = Release.of(store, entry), fingerprints(lock)
+    assert up_plan(store, entry).done == ()
+    for job in ("train", "merge"):
+        release.open_results(job, made_from[job])
+        (release.results(job) / "model").touch()
+        release.write_job_record(job, JobRecord(made_from[job], 1.0))
+    assert up_plan(store, entry).done == ("train", "merge")
+    assert up_plan(store, entry, restart_training=True).done == ()
+    for job in ("train", "merge"):
+        release.open_results(job, Digest.of(b"another version"))
+        (release.results(job) / "model").touch()
+    assert up_plan(store, entry).done == ("train", "merge"), "`up` takes them again"
+    shutil.rmtree(next(release.directory.glob("results/train.*/")))
+    assert up_plan(store, entry).done == (), "the merged model is made again with what it is made from"
