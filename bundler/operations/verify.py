@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import IntegrityFailed
 from bundler.core.events import Events
-from bundler.store.closure import Member, closure
+from bundler.store.closure import Member, reachable
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
@@ -56,26 +56,37 @@ def verify(store: Store, bundle: BundleEntry, events: Events) -> Verification:
 
 
 def verify_all(store: Store, bundles: Sequence[BundleEntry], events: Events) -> Verification:
-    """Read all blobs of these bundles, each once. Raises BundleDamaged."""
+    """Read all blobs of these bundles, each once. Raises BundleDamaged, which names an index or a manifest that can't
+    be read beside all other bad blobs; IntegrityFailed where a bundle's documents are whole and make no sense."""
+    faults: list[IntegrityFailed] = []
     with leasing(store, "verify"):
         members: dict[Digest, Member] = {}
         for bundle in bundles:
-            _require_vouched(store, bundle)
-            for member in closure(store, bundle.root):
+            unread = len(faults)
+            found = reachable(store, bundle.root, faults)
+            if len(faults) == unread:
+                faults += _contradictions(store, bundle, found)
+            for member in found:
                 label = member.label if len(bundles) == 1 else f"{bundle.name}: {member.label}"
                 members.setdefault(member.blob.digest, replace(member, label=label))
         result = verify_members(store, members.values(), events)
     if result.bad:
         raise BundleDamaged(bundles, store, result)
+    if faults:
+        raise faults[0]
     return result
 
 
-def _require_vouched(store: Store, bundle: BundleEntry) -> None:
+def _contradictions(store: Store, bundle: BundleEntry, members: Sequence[Member]) -> Iterator[IntegrityFailed]:
     """What the lock names is what runs: all of it must be below the root, or it would be used without being read."""
-    below = {member.blob.digest for member in closure(store, bundle.root)}
-    astray = [blob for blob in read_lock(store, bundle).blobs() if blob.digest not in below]
+    below = {member.blob.digest for member in members}
+    try:
+        astray = [blob for blob in read_lock(store, bundle).blobs() if blob.digest not in below]
+    except IntegrityFailed as fault:
+        yield fault
+        return
     if astray:
-        raise IntegrityFailed(
+        yield IntegrityFailed(
             f"{bundle.name} contradicts itself: its lock names {len(astray)} blobs that its root does not list",
             because=f"the first is {astray[0].digest}; no build makes such a bundle",
             hint="have it built and pushed again, and ask where this one came from",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bundler.core.descriptor import REF_NAME, TITLE, Descriptor
 from bundler.core.digest import Digest
+from bundler.core.errors import IntegrityFailed
 from bundler.core.media_types import INDEXES, MANIFESTS, MODEL_FILEPATH
 from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.store.layout import Store
@@ -42,20 +43,36 @@ def closure(store: Store, root: Descriptor) -> tuple[Member, ...]:
 
     Raises MissingBlob or IntegrityFailed where an index or a manifest itself is missing or damaged.
     """
-    return tuple(_walk(store, root, "the bundle's root", 0, set()))
+    faults: list[IntegrityFailed] = []
+    members = reachable(store, root, faults)
+    if faults:
+        raise faults[0]
+    return members
 
 
-def _walk(store: Store, node: Descriptor, label: str, depth: int, seen: set[Digest]) -> Iterator[Member]:
+def reachable(store: Store, root: Descriptor, faults: list[IntegrityFailed]) -> tuple[Member, ...]:
+    """As `closure`, as far as indexes and manifests can be read: for each that can't, `faults` gets the reason."""
+    return tuple(_walk(store, root, "the bundle's root", 0, set(), faults))
+
+
+def _walk(
+    store: Store, node: Descriptor, label: str, depth: int, seen: set[Digest], faults: list[IntegrityFailed]
+) -> Iterator[Member]:
     if node.digest in seen:
         return
     seen.add(node.digest)
     yield Member(node, label)
     if node.media_type not in INDEXES | MANIFESTS:
         return
-    if depth >= MAX_DEPTH:
-        raise MalformedJson(f"index {node.digest}", f"it nests more than {MAX_DEPTH} levels")
-    for position, child in enumerate(children(store.read(node.digest), node)):
-        yield from _walk(store, child, _label(label, child, position, depth), depth + 1, seen)
+    try:
+        if depth >= MAX_DEPTH:
+            raise MalformedJson(f"index {node.digest}", f"it nests more than {MAX_DEPTH} levels")
+        named = children(store.read(node.digest), node)
+    except IntegrityFailed as fault:
+        faults.append(fault)
+        return
+    for position, child in enumerate(named):
+        yield from _walk(store, child, _label(label, child, position, depth), depth + 1, seen, faults)
 
 
 def _label(parent: str, child: Descriptor, position: int, depth: int) -> str:
