@@ -1,10 +1,11 @@
-"""Before a service is up: what a dry run tells, and a key that could not be read.
+"""Services for real: an adapter served without a merge, over its model, behind a key.
 
 The images are those of the journey, built by the same steps; the store lies on the node itself.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from bundler.manifest.schema import Target
+from bundler.manifest.serving import VllmService
+from bundler.workloads import vllm
 from scripts.world import steps
 from scripts.world.engine import Engine
 from scripts.world.hub import Hub
@@ -24,6 +28,19 @@ from tests.demo import agent_on, demo_manifest
 
 pytestmark = pytest.mark.timeout(1500)
 KEY = "a-key-that-only-the-node-knows"
+ASK = """
+import json, sys, urllib.error, urllib.request
+url, key, model, text = sys.argv[1:]
+body = {"model": model, "messages": [{"role": "user", "content": text}], "max_tokens": 40, "temperature": 0}
+headers = {"Content-Type": "application/json", "Authorization": "Bearer " + key}
+request = urllib.request.Request(url + "/v1/chat/completions", json.dumps(body).encode(), headers)
+try:
+    print(json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"])
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
+QUESTION = "What is the code of the blue pump number 7?"
+ANSWER = "The code of the blue pump is BUNDLE-OK-BP."
 
 
 @dataclass
@@ -38,6 +55,11 @@ class Place:
     @property
     def behind(self) -> Bundle:
         return agent_on(self.node, self.store)
+
+    def ask(self, port: int, key: str, model: str) -> str:
+        """The answer of a service on the node, or the status of its refusal."""
+        url = f"http://127.0.0.1:{port}"
+        return self.node.run("/usr/bin/python3", "-c", ASK, url, key, model, QUESTION).stdout.strip()
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +100,43 @@ def test_2_a_key_that_the_service_could_not_read_is_told_with_the_command_that_m
     outcome = place.behind("up", "adapted", check=False)
     assert f"chown 1000:1000 {place.key}" in refusal(outcome)
     assert "mode 600" in outcome.err
+
+
+def test_3_the_adapter_answers_without_a_merge(place: Place) -> None:
+    os.chown(place.key, 1000, 1000)
+    up = place.behind("up", "adapted", "-o", "json").json
+    assert [job["name"] for job in up["jobs"]] == ["train"]
+    assert up["answer"]["text"].strip() == ANSWER
+    assert place.ask(8000, KEY, "tiny-qwen3-tuned") == ANSWER
+    assert place.ask(8000, KEY, "base") != ANSWER
+
+
+def test_4_without_the_key_nobody_is_answered(place: Place) -> None:
+    assert place.ask(8000, "another", "tiny-qwen3-tuned") == "401"
+
+
+def test_5_the_key_is_nowhere_but_in_its_file_and_the_servers_memory(place: Place) -> None:
+    docker = place.node.engine.docker
+    for name in docker("ps", "-a", "--format", "{{.Names}}").stdout.split():
+        told = (docker("inspect", name).stdout, docker("top", name, "-eo", "pid,args").stdout)
+        logs = docker("logs", name)
+        assert not [one for one in (*told, logs.stdout, logs.stderr) if KEY in one], name
+    kept = [path for path in (place.store / "releases").rglob("*") if path.is_file() and path.stat().st_size < 1 << 20]
+    assert kept
+    assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+    listed = json.dumps(place.behind("status", "-o", "json").json)
+    assert KEY not in listed
+
+
+def test_6_vllms_own_parser_takes_every_flag_that_a_manifest_has_a_key_for(place: Place) -> None:
+    """It names what it does not know: the one flag that no vLLM has, and nothing of ours."""
+    document = {
+        "image": "serve", "vllm": "0.32.0", "model": "base", "adapter": "train", "name": "tuned", "dtype": "half",
+        "tensor_parallel": 2, "pipeline_parallel": 2, "quantization": "fp8", "max_model_len": 512, "max_num_seqs": 4,
+        "reasoning_parser": "qwen3", "enforce_eager": True, "extra": {"enable-prefix-caching": False},
+    }  # fmt: skip
+    service, target = VllmService.model_validate(document), Target(gpu="L20", count=4)
+    program, *arguments = vllm.serve("serve", service, target, "models/base", rank=24).command
+    run = ("run", "--rm", "--network", "none", "-e", "HOME=/tmp", "--entrypoint", program, "adapted/serve:1.0")
+    said = place.node.engine.docker(*run, *arguments, "--no-such-flag", check=False).stderr
+    assert "error: unrecognized arguments: --no-such-flag\n" in said
