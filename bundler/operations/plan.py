@@ -188,7 +188,7 @@ def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps
 def training_setting(train: Train, gpus: int) -> TrainingSetting:
     """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
     extra = train.extra
-    stage = {"z2": 2, "z3": 3}.get(train.deepspeed.removesuffix("-offload"), 0 if train.fsdp == "none" else 3)
+    stage = "fsdp" if train.fsdp != "none" else train.deepspeed.removesuffix("-offload")
     return TrainingSetting(
         method="qlora" if train.quantization == "nf4" else train.method,
         batch=train.batch_size,

@@ -5,8 +5,9 @@
 
 from bundler.planning.advice import Advice, advise, verdict
 from bundler.planning.serving_memory import ServingPlan, ServingSetting, serve_memory
+from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
-from bundler.planning.training_memory import MemoryPlan, TrainingSetting, train_memory
+from bundler.planning.training_memory import MemoryPlan, train_memory
 
 __all__ = [
     "Advice",
