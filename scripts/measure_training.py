@@ -15,6 +15,7 @@ was left after it.
 
 # The frameworks that it measures are not installed where the project is checked.
 # mypy: ignore-errors
+# ruff: noqa: ARG002 - what transformers calls back with is mostly not needed
 
 from __future__ import annotations
 

@@ -45,11 +45,22 @@ def layer_bytes_per_token(shape: DecoderShape, setting: TrainingSetting, *, trai
         copies = setting.method == "lora" and not setting.deepspeed
         inputs = 10 * h + 2 * q if copies else 4 * h
         inputs += 14 * setting.rank if adapted else 0
+    if setting.deepspeed:
+        inputs += 2 * h  # seen in two runs, not derived
     if shape.moe_layers:
         inputs += _routed(shape, setting, copies=adapted and not setting.deepspeed)
     if setting.liger:
         norms, heads, mlp = norms // 2, heads // 2, 6 * f
     return norms + inputs + heads + attention + mlp
+
+
+def repeated_kv(shape: DecoderShape, setting: TrainingSetting) -> int:
+    """Bytes that transformers 4.51 keeps of a micro-batch besides: keys and values repeated for each query head.
+
+    So does 4.51.3, integrations/sdpa_attention.py, and 5.17 no more. Nothing where layers are recomputed one by one.
+    """
+    layers = shape.layers if setting.method != "freeze" else setting.freeze_layers
+    return 0 if setting.checkpointing else 4 * (shape.q - shape.kv) * setting.tokens * layers
 
 
 def _routed(shape: DecoderShape, setting: TrainingSetting, *, copies: bool) -> int:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
-from bundler.planning.shape import DecoderShape
 from bundler.planning.setting import TrainingSetting
+from bundler.planning.shape import DecoderShape
 from bundler.planning.training_memory import MemoryPlan, train_memory
 
 Verdict = Literal["fits", "tight", "does not fit"]

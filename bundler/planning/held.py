@@ -25,7 +25,8 @@ class Held:
     `gradients` are those that a backward leaves, `kept_gradients` those that are there all the time; `update` is what
     the optimizer's update takes beside them. `buffers` are there all the time, `buckets` during backward, `gathered`
     whole weights during forward and backward, `layer_gathered` more of them while layers go backward, and `root`
-    the gradients of embedding and lm_head, and their copies, at the end of it. `host` lies in the host's memory.
+    the gradients of embedding and lm_head, and their copies, at the end of it, where the part `root_gradients` of
+    `gradients` is not made yet. `host` lies in the host's memory.
     """
 
     trainable: int
@@ -40,6 +41,7 @@ class Held:
     gathered: float = 0.0
     layer_gathered: float = 0.0
     root: float = 0.0
+    root_gradients: float = 0.0
     host: float = 0.0
 
 
@@ -128,10 +130,11 @@ def _stage3(shape: DecoderShape, setting: TrainingSetting, trainable: int, froze
 def _fsdp(shape: DecoderShape, setting: TrainingSetting, trainable: int, frozen: float) -> Held:
     """Masters in fp32, gathered in bf16: the root's, which are embedding and lm_head, all the time, a layer in turn.
 
-    At the end of backward the root's gradients and their copies stand beside its weights: four times its size in
-    bf16, as measured; whole layers only twice, the next gathered ahead (backward_prefetch).
+    At the end of backward the root's gradients and a copy of them stand beside its weights, and once more where
+    embedding and lm_head are one (as measured); of layers there are two, the next gathered ahead (backward_prefetch).
     """
     share, ends, layer = trainable / setting.world, _ends(shape), shape.linear // shape.layers
+    trained_ends = ends if setting.method == "full" else 0
     found = Held(
         trainable,
         frozen / setting.world,
@@ -141,7 +144,8 @@ def _fsdp(shape: DecoderShape, setting: TrainingSetting, trainable: int, frozen:
         4 * share,
         gathered=float(setting.width * ends),
         layer_gathered=2.0 * setting.width * layer,
-        root=3.0 * setting.width * ends if setting.method == "full" else 0.0,
+        root=(3.0 if shape.tied else 2.0) * setting.width * trained_ends,
+        root_gradients=4 * trained_ends / setting.world,
     )
     if setting.offload:
         host = found.weights + found.adapter + found.states + found.gradients

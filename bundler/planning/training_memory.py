@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bundler.planning.activations import Activations, activations
+from bundler.planning.activations import Activations, activations, repeated_kv
 from bundler.planning.held import Held, held
 from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
@@ -54,13 +54,13 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
     parts["communication"] += have.buffers
     breakdown = {name: round(value) for name, value in parts.items()}
     peak = sum(breakdown.values())
-    spread = 0.03 if is_measured(shape, setting) else 0.12
+    spread = 0.03 if is_measured(setting) else 0.12
     outside = {"cuda_context": CONTEXT, "nccl": _nccl(setting)}
     breakdown |= outside | {"fragmentation": round(peak * FRAGMENTATION)}
     return MemoryPlan(
         peak,
         round(peak * (1 - spread)),
-        round(peak * (1 + spread)),
+        round(peak * (1 + spread)) + repeated_kv(shape, setting),
         peak + sum(outside.values()) + breakdown["fragmentation"],
         round(have.host),
         moment,
@@ -68,11 +68,11 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
     )
 
 
-def is_measured(shape: DecoderShape, setting: TrainingSetting) -> bool:
+def is_measured(setting: TrainingSetting) -> bool:
     """Whether the formulas were compared with GPUs for such a setting (docs/memory.md)."""
     exact = setting.dtype == "bf16" or (setting.world == 1 and setting.checkpointing)
     sharded = setting.sharding == "none" or setting.method != "qlora"
-    return exact and sharded and not setting.offload and (setting.checkpointing or not shape.experts)
+    return exact and sharded and setting.sharding != "z0" and not setting.offload
 
 
 def _nccl(setting: TrainingSetting) -> int:
@@ -108,7 +108,7 @@ def _moments(have: Held, acts: Activations) -> dict[str, dict[str, float]]:
             "communication": layers,
         },
         "end of backward": {
-            "gradients": grads * (1 - acts.first_gradients),
+            "gradients": grads - have.root_gradients,
             "communication": backward + have.root,
         },
         "optimizer update": {"gradients": grads, "optimizer_update": have.update},

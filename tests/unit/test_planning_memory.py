@@ -12,17 +12,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bundler.planning import DecoderShape, TrainingSetting, train_memory
+from bundler.planning import DecoderShape, MemoryPlan, TrainingSetting, train_memory
 from bundler.planning.shape import ShapeUnknown
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "tests/fixtures/configs"
+BY_TRAINER = [
+    json.loads(line) for line in (ROOT / "docs/memory-measurements-llamafactory.jsonl").read_text().splitlines()
+]
 MEASURED = [json.loads(line) for line in (ROOT / "docs/memory-measurements.jsonl").read_text().splitlines()]
 
 
 def shape_of(name: str, layers: int | None = None) -> DecoderShape:
-    shape = DecoderShape.parse(json.loads((CONFIGS / name / "config.json").read_text()))
-    return replace(shape, layers=layers) if layers else shape
+    config = json.loads((CONFIGS / name / "config.json").read_text())
+    return DecoderShape.parse(config | ({"num_hidden_layers": layers} if layers else {}))
 
 
 def error_of(run: dict[str, Any]) -> float:
@@ -52,6 +55,37 @@ def test_the_parameters_of_a_model_are_counted_exactly(name: str, parameters: in
 @pytest.mark.parametrize("run", MEASURED, ids=lambda run: run["id"])
 def test_a_prediction_stays_within_ten_percent_of_what_a_gpu_took(run: dict[str, Any]) -> None:
     assert abs(error_of(run)) < 0.10
+
+
+def predicted(run: dict[str, Any]) -> MemoryPlan:
+    """What is said of a training that LLaMA-Factory itself ran."""
+    numbers = run["numbers"]
+    setting = TrainingSetting(
+        run["method"],
+        run["batch"],
+        run["cutoff_len"],
+        run["rank"],
+        run["checkpointing"],
+        run["liger"],
+        "bf16" if numbers == "pure_bf16" else numbers,
+        pure=numbers == "pure_bf16",
+        sharding="none" if run["parallel"] in ("none", "ddp") else run["parallel"],
+        world=run["world"],
+    )
+    return train_memory(shape_of(run["shape"], run.get("layers")), setting)
+
+
+@pytest.mark.parametrize("run", BY_TRAINER, ids=lambda run: run["id"])
+def test_what_the_trainer_itself_took_on_one_gpu_or_two_lies_in_the_interval(run: dict[str, Any]) -> None:
+    plan = predicted(run)
+    assert plan.low_bytes * 0.98 <= run["peak_bytes"] <= plan.high_bytes
+    assert abs(plan.peak_bytes / run["peak_bytes"] - 1) < 0.05
+
+
+def test_several_gpus_are_predicted_as_well_as_one() -> None:
+    errors = [abs(predicted(run).peak_bytes / run["peak_bytes"] - 1) for run in BY_TRAINER if run["world"] > 1]
+    assert len(errors) >= 15
+    assert statistics.median(errors) < 0.01
 
 
 @pytest.mark.parametrize("run", [run for run in MEASURED if run["method"] != "freeze"], ids=lambda run: run["id"])
