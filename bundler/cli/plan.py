@@ -50,7 +50,7 @@ def command(
     from bundler.manifest.loader import load
     from bundler.operations.judge_data import judge_datasets, require_usable
     from bundler.operations.plan import plan
-    from bundler.operations.plan_configs import lock_of, pinned_configs
+    from bundler.operations.plan_pinned import Pinned
     from bundler.operations.plan_rates import rates
 
     given = {}
@@ -63,8 +63,9 @@ def command(
     if strange := [name for name in given if name not in wanted.models]:
         there = ", ".join(sorted(wanted.models))
         raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
-    found = {**pinned_configs(manifest, store), **given}
-    result = plan(wanted, found, judge_datasets(wanted, events), lock_of(manifest), rates(dict(stated)))
+    pinned = Pinned.beside(wanted, manifest, store)
+    found = {**pinned.configs(), **given}
+    result = plan(wanted, found, judge_datasets(wanted, events), pinned, rates(dict(stated)))
     options.show(output, document(result), text(result))
     if not result.fits:
         raise CheckRefused(
@@ -81,8 +82,12 @@ def document(result: PlanResult) -> dict[str, object]:
     return {
         "gpu_bytes": result.gpu_bytes,
         "gpus": result.gpus,
-        "fits": None if result.fits and result.not_planned else result.fits,
+        "fits": result.fits,
         "not_planned": dict(result.not_planned),
+        "findings": [
+            {"severity": "warn", "what": f"The memory of {what} is not planned.", "why": why}
+            for what, why in result.not_planned.items()
+        ],
         "steps": to_json(result.steps) if result.steps else None,
         "train": to_json(train) if train else None,
         "data": {name: _data(verdict) for name, verdict in result.data.items()},

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler.manifest.hardware import hardware
-from bundler.manifest.lock import Lock
 from bundler.manifest.names import TRAINED
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import SglangService, VllmService
@@ -18,6 +17,7 @@ from bundler.manifest.training import Train
 from bundler.operations.judge_data import all_held_back, samples
 from bundler.operations.plan_configs import read_config
 from bundler.operations.plan_payload import fetched, payload
+from bundler.operations.plan_pinned import Pinned
 from bundler.operations.plan_settings import is_measured, quantization, sglang_setting, training_setting, vllm_setting
 from bundler.planning import (
     Advice,
@@ -79,18 +79,18 @@ def plan(
     manifest: Manifest,
     configs: Mapping[str, Path],
     data: Mapping[str, DatasetVerdict],
-    lock: Lock | None = None,
+    pinned: Pinned | None = None,
     rates: Mapping[StepName, Rate] | None = None,
 ) -> PlanResult:
     """Plan from each model's config.json (`configs` by the model's name, else a local model's own) and what became of
-    the datasets. What `lock` pins has its exact size in it; steps without one of `rates` are counted at assumed ones.
+    the datasets. What is `pinned` has its exact size in it; steps without one of `rates` are counted at assumed ones.
 
     Raises ShapeUnknown where a model has neither config. Of a CPU's memory nothing is said.
     """
     gpu_bytes, gpus = hardware(manifest.target).memory, manifest.target.count
     counted = _steps(manifest.train, max(1, gpus), data) if manifest.train else None
-    whole = payload(manifest, configs, lock, counted)
-    loaded = tuple(unpacked(image.part) for image in whole.images)
+    whole = payload(manifest, configs, pinned or Pinned.none(), counted)
+    loaded = tuple(unpacked(image) for image in whole.images)
     time = (
         duration("build", fetched(manifest, whole), rates or {}),
         duration("push", whole.store, rates or {}),

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from bundler.core.strict_json import LIMIT, MalformedJson, parse_object
 from bundler.manifest.artifacts import LocalModel
-from bundler.manifest.lock import Lock, LockedFiles, lock_path
 from bundler.manifest.schema import Manifest
 from bundler.planning.model_config import ModelConfig
 from bundler.planning.shape import ShapeUnknown
-from bundler.store.layout import Store
 
 INDEX = "model.safetensors.index.json"
-
-
-def lock_of(path: Path) -> Lock | None:
-    """The lock beside a manifest, where there is one. Raises MalformedJson."""
-    target = lock_path(path)
-    return Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
-
-
-def pinned_configs(path: Path, store: Path) -> Mapping[str, Path]:
-    """The config.json of each model that the lock beside a manifest pins, where the store has it already."""
-    lock = lock_of(path)
-    if not lock or not (store / "oci-layout").is_file():
-        return {}
-    return configs_of(lock.models, Store.open(store))
-
-
-def configs_of(models: Sequence[LockedFiles], store: Store) -> Mapping[str, Path]:
-    """The config.json of each pinned model, as far as the store has them."""
-    files = ((model.name, file) for model in models for file in model.files if file.path == "config.json")
-    return {name: store.path(file.digest) for name, file in files if store.path(file.digest).is_file()}
 
 
 def config_path(manifest: Manifest, name: str, configs: Mapping[str, Path]) -> Path | None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from bundler.core.digest import Digest
 from bundler.manifest.artifacts import DockerfileImage, LocalDataset, LocalModel
-from bundler.manifest.lock import Lock, LockedFiles, LockedImage
 from bundler.manifest.schema import Manifest
 from bundler.operations.plan_configs import INDEX, config_path, read_config, read_json
+from bundler.operations.plan_pinned import Pinned
 from bundler.operations.plan_settings import launcher, training_setting
 from bundler.planning.checkpoints import checkpoint_bytes, merged_bytes, most_checkpoints, weights_bytes
 from bundler.planning.disk import Image, Part, Payload
@@ -21,12 +20,12 @@ UNPINNED = "no lock states its size yet"
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
 
-def payload(manifest: Manifest, configs: Mapping[str, Path], lock: Lock | None, steps: Steps | None) -> Payload:
-    """All parts. What the lock pins has its exact size there; a blob that two have counts for the first."""
-    pinned = _pinned(lock) if lock else {}
+def payload(manifest: Manifest, configs: Mapping[str, Path], pinned: Pinned, steps: Steps | None) -> Payload:
+    """All parts. What is pinned has its exact size there; what lies on this machine is looked at."""
+    sizes = pinned.sizes()
     return Payload(
-        tuple(_images(manifest, pinned)),
-        (*_models(manifest, configs, pinned), *_datasets(manifest, pinned), *_agent(lock)),
+        tuple(_images(manifest, sizes, pinned.unpacked())),
+        (*_models(manifest, configs, sizes), *_datasets(manifest, sizes), *_agent(pinned)),
         tuple(_results(manifest, configs, steps)) if manifest.train else (),
     )
 
@@ -41,42 +40,21 @@ def fetched(manifest: Manifest, whole: Payload) -> tuple[Part, ...]:
     return tuple(part for part in whole.store if part.name not in local and part.name != "agent")
 
 
-def _pinned(lock: Lock) -> Mapping[str, int]:
-    """Bytes of each artifact of a lock, as the parts are named; each blob counts once."""
-    seen: set[Digest] = set()
-    named: list[tuple[str, LockedImage | LockedFiles]] = [(f"image {one.name}", one) for one in lock.images]
-    named += [(f"model {one.name}", one) for one in lock.models]
-    named += [(f"dataset {one.name}", one) for one in lock.datasets]
-    found = {}
-    for name, artifact in named:
-        blobs = dict(_blobs(artifact))
-        found[name] = sum(size for digest, size in blobs.items() if digest not in seen)
-        seen |= blobs.keys()
-    return found
-
-
-def _blobs(artifact: LockedImage | LockedFiles) -> Iterable[tuple[Digest, int]]:
-    yield artifact.manifest.digest, artifact.manifest.size
-    if isinstance(artifact, LockedImage):
-        yield from ((blob.digest, blob.size) for blob in artifact.blobs)
-    else:
-        yield from ((file.digest, file.size) for file in artifact.files)
-
-
-def _images(manifest: Manifest, pinned: Mapping[str, int]) -> Iterator[Image]:
+def _images(manifest: Manifest, sizes: Mapping[str, int], unpacked: Mapping[str, int]) -> Iterator[Image]:
     for name, image in manifest.images.items():
         part = f"image {name}"
-        size = pinned.get(part)
-        yield Image(Part(part, size, "" if size is not None else UNPINNED), isinstance(image, DockerfileImage))
+        size = sizes.get(part)
+        why = "" if size is not None else UNPINNED
+        yield Image(Part(part, size, why), isinstance(image, DockerfileImage), unpacked.get(name))
 
 
-def _models(manifest: Manifest, configs: Mapping[str, Path], pinned: Mapping[str, int]) -> Iterator[Part]:
+def _models(manifest: Manifest, configs: Mapping[str, Path], sizes: Mapping[str, int]) -> Iterator[Part]:
     for name, model in manifest.models.items():
         part = f"model {name}"
-        if part in pinned:
-            yield Part(part, pinned[part])
-        elif isinstance(model, LocalModel) and (size := _directory_bytes(model.path.resolved)):
+        if isinstance(model, LocalModel) and (size := _directory_bytes(model.path.resolved)):
             yield Part(part, size)
+        elif part in sizes:
+            yield Part(part, sizes[part])
         else:
             yield _counted(part, manifest, name, configs)
 
@@ -96,20 +74,20 @@ def _counted(part: str, manifest: Manifest, name: str, configs: Mapping[str, Pat
     return Part(part, size, "" if size is not None else config.why or f"its {config.quantization} is not counted")
 
 
-def _datasets(manifest: Manifest, pinned: Mapping[str, int]) -> Iterator[Part]:
+def _datasets(manifest: Manifest, sizes: Mapping[str, int]) -> Iterator[Part]:
     for name, dataset in manifest.datasets.items():
         part = f"dataset {name}"
-        if part in pinned:
-            yield Part(part, pinned[part])
-        elif isinstance(dataset, LocalDataset) and dataset.path.resolved.exists():
+        if isinstance(dataset, LocalDataset) and dataset.path.resolved.exists():
             yield Part(part, _bytes_below(dataset.path.resolved))
+        elif part in sizes:
+            yield Part(part, sizes[part])
         else:
             yield Part(part, None, UNPINNED if not isinstance(dataset, LocalDataset) else "it is not there yet")
 
 
-def _agent(lock: Lock | None) -> Iterator[Part]:
-    if lock:
-        yield Part("agent", lock.agent.blob.size)
+def _agent(pinned: Pinned) -> Iterator[Part]:
+    if pinned.agent:
+        yield Part("agent", pinned.agent.size)
 
 
 def _results(manifest: Manifest, configs: Mapping[str, Path], steps: Steps | None) -> Iterator[Part]:

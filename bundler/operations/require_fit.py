@@ -13,7 +13,7 @@ from bundler.manifest.lock import GpuMemory, LockedFiles
 from bundler.manifest.names import SERVE, TRAIN
 from bundler.manifest.schema import Manifest
 from bundler.operations.plan import PlanResult, plan
-from bundler.operations.plan_configs import configs_of
+from bundler.operations.plan_pinned import configs_of
 from bundler.planning.shape import ShapeUnknown
 from bundler.store.layout import Store
 
@@ -34,7 +34,7 @@ def require_fit(
 
     Raises DoesNotFit, unless `memory` is accepted. A model whose shape is not known is told and not judged.
     """
-    configs = configs_of(models, store)
+    configs = configs_of(tuple(models), store)
     try:
         result = plan(manifest, configs, {})
     except ShapeUnknown as unknown:

@@ -23,10 +23,13 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An image's part of the store: its compressed blobs. `built`: the engine of the builder makes it."""
+    """An image's part of the store: its compressed blobs. `built`: the engine of the builder makes it. `unpacked` is
+    the bytes of its layers, where that is known.
+    """
 
     part: Part
     built: bool = False
+    unpacked: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +68,12 @@ def unknown(parts: Iterable[Part]) -> tuple[str, ...]:
     return tuple(part.name for part in parts if part.bytes is None)
 
 
-def unpacked(image: Part) -> Part:
-    """The image in an engine: UNPACKED times its blobs, by the one ratio that was measured."""
-    taken = None if image.bytes is None else round(image.bytes * UNPACKED)
-    return Part(f"{image.name}, unpacked in the engine", taken, image.why)
+def unpacked(image: Image) -> Part:
+    """The image in an engine: its layers' bytes, else UNPACKED times its blobs, by the one ratio that was measured."""
+    taken, part = image.unpacked, image.part
+    if taken is None and part.bytes is not None:
+        taken = round(part.bytes * UNPACKED)
+    return Part(f"{part.name}, unpacked in the engine", taken, part.why)
 
 
 def machines(payload: Payload) -> Sequence[Machine]:
@@ -78,8 +83,8 @@ def machines(payload: Payload) -> Sequence[Machine]:
     images unpacked; its models and datasets are links into the store and take nothing more. Where the intranet host
     is the node, its store is there once.
     """
-    built = tuple(unpacked(image.part) for image in payload.images if image.built)
-    loaded = tuple(unpacked(image.part) for image in payload.images)
+    built = tuple(unpacked(image) for image in payload.images if image.built)
+    loaded = tuple(unpacked(image) for image in payload.images)
     return (
         Machine("builder", (*payload.store, *built)),
         Machine("intranet host", payload.store),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,12 @@ from click.testing import CliRunner, Result
 from bundler.cli.main import cli
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
+from bundler.core.media_types import RAW
 from bundler.manifest.loader import load
 from bundler.manifest.lock import Hardware, Lock, LockedAgent, LockedFile, LockedFiles, LockedImage
 from bundler.operations.plan import plan
+from bundler.operations.plan_pinned import Pinned
+from bundler.store.layout import Store
 from bundler.transport import receipts
 from bundler.transport.receipts import Receipt, Tally
 
@@ -59,18 +64,25 @@ def locked() -> Lock:
         LockedAgent("0", blob("agent", 4_000_000)),
         Hardware(),
         images=(
-            LockedImage("serve", "s", blob("a", 0), (blob("b", 0), base, blob("serve", 5 * GB))),
-            LockedImage("train", "t", blob("c", 0), (blob("d", 0), base, blob("train", 3 * GB))),
+            LockedImage(
+                "serve",
+                "docker.io/vllm/vllm-openai:v0.8.5.post1",
+                blob("a", 0),
+                (blob("b", 0), base, blob("serve", 5 * GB)),
+            ),
+            LockedImage(
+                "train", "../dockerfiles/cuda12.6-torch2.6", blob("c", 0), (blob("d", 0), base, blob("train", 3 * GB))
+            ),
         ),
-        models=(LockedFiles("base", "hub", blob("m", 0), (weights,)),),
+        models=(LockedFiles("base", "hf://Qwen/Qwen3-32B", blob("m", 0), (weights,)),),
         datasets=(LockedFiles("maintenance", "here", blob("e", 0), (LockedFile("x", Digest.of(b"x"), 1000),)),),
     )
 
 
 def test_what_a_lock_pins_has_its_exact_size_and_a_shared_layer_counts_once() -> None:
-    result = plan(load(MANIFEST), {"base": CONFIG}, {}, locked())
+    result = plan(load(MANIFEST), {"base": CONFIG}, {}, Pinned.of(load(MANIFEST), locked()))
     builder, host, node = result.disk
-    store = 65 * GB + 10 * GB + 1000 + 4_000_000
+    store = 65 * GB + 10 * GB + 2482 + 4_000_000  # the dataset as it lies here
     assert host.bytes == store
     assert builder.bytes - host.bytes == round(3 * GB * 2.9)  # the image that its engine built
     unpacked = {part.name: part.bytes for part in node.parts if "unpacked" in part.name}
@@ -78,6 +90,31 @@ def test_what_a_lock_pins_has_its_exact_size_and_a_shared_layer_counts_once() ->
     fetched, pushed, loaded = (step.bytes for step in result.time)
     assert (fetched, pushed, loaded) == (75 * GB, store, round(10 * GB * 2.9))
     assert not any(step.without for step in result.time)
+
+
+def test_a_lock_of_another_model_or_image_than_the_manifest_names_now_is_not_planned_by(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    config = store.put(CONFIG.read_bytes(), RAW)
+    before = locked()
+    file = LockedFile("config.json", config.digest, config.size)
+    moved = replace(
+        before,
+        images=tuple(replace(one, source="elsewhere") for one in before.images),
+        models=(replace(before.models[0], source="hf://Qwen/Qwen3-8B", files=(file,)),),
+    )
+    stays = replace(before, models=(replace(before.models[0], files=(file,)),))
+    manifest = load(MANIFEST)
+    assert Pinned.of(manifest, stays, store).configs() == {"base": store.path(config.digest)}
+    assert not Pinned.of(manifest, moved, store).configs()
+    assert not {"image train", "image serve", "model base"} & Pinned.of(manifest, moved, store).sizes().keys()
+
+
+def test_layers_that_the_store_has_say_themselves_how_large_they_are_unpacked(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    layer = store.put(gzip.compress(b"x" * 1_000_000), "layer")
+    train = LockedImage("train", "../dockerfiles/cuda12.6-torch2.6", blob("c", 0), (blob("d", 0), layer))
+    pinned = Pinned.of(load(MANIFEST), replace(locked(), images=(train,)), store)
+    assert plan(load(MANIFEST), {"base": CONFIG}, {}, pinned).time[-1].bytes == 1_000_000
 
 
 def test_without_a_lock_an_image_is_not_guessed_and_the_sums_say_that_they_are_the_least() -> None:
@@ -121,7 +158,8 @@ def test_of_a_model_that_is_not_counted_data_disk_and_steps_are_still_said(kind:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"model_type": kind}))
     document = planned(config)
-    assert document["train"] is document["serve"] is document["fits"] is None
+    assert document["train"] is document["serve"] is None
+    assert [one["severity"] for one in document["findings"]] == ["warn", "warn"]
     assert set(document["not_planned"]) == {"train", "serve"}
     assert document["data"]["maintenance"]["kept"] == 10
     assert document["steps"]["total"] == 3

@@ -109,6 +109,11 @@ def test_the_node_has_the_store_the_images_again_unpacked_and_the_results_and_wh
     assert unknown == [("image serve", "no lock"), ("image serve, unpacked in the engine", "no lock")]
 
 
+def test_an_image_whose_layers_are_known_is_not_guessed_from_its_gzip() -> None:
+    image = Image(Part("image train", 100), unpacked=341)
+    assert machines(Payload((image,)))[2].bytes == 441
+
+
 def test_a_step_takes_its_known_bytes_at_the_stated_rate_and_says_what_is_not_in_it() -> None:
     parts = (Part("model base", 1_000_000), Part("image serve", None, "no lock"))
     step = duration("push", parts, {"push": Rate(500_000, "stated")})
