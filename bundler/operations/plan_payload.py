@@ -102,12 +102,17 @@ def _results(manifest: Manifest, configs: Mapping[str, Path], steps: Steps | Non
         shape, why = None, unknown.what
     merged = merges(train) and manifest.needs_merge
     if shape is None:
-        names = ("checkpoints", "trained weights", *(("merged weights",) if merged else ()))
+        names = (
+            *(("checkpoints",) if train.stage != "rm" else ()),
+            "trained weights",
+            *(("merged weights",) if merged else ()),
+        )
         yield from (Part(name, None, why) for name in names)
         return
     setting, by = training_setting(train, manifest.target), launcher(train)
     many = most_checkpoints(train.save_total_limit, steps.checkpoints if steps else None)
-    yield Part("checkpoints", many * checkpoint_bytes(shape, setting, by))
+    if train.stage != "rm":  # it is rendered without any: LLaMA-Factory can't go on from a reward model's
+        yield Part("checkpoints", many * checkpoint_bytes(shape, setting, by))
     yield Part("trained weights", weights_bytes(shape, setting, by))
     if merged:
         yield Part("merged weights", merged_bytes(shape, setting))

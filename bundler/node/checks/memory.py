@@ -44,15 +44,19 @@ def gpu_memory_free(facts: Facts, needs: Needs) -> Finding:
 
 def _servers(facts: Facts, needs: Needs) -> Finding | None:
     """They get GPUs from the first on, and share it. A service that takes no share of the memory (LLaMA Board,
-    LLaMA-Factory's API) is not judged.
+    LLaMA-Factory's API) is not judged, nor is SGLang here: its share is of what is free when it starts
+    (0.4.6.post5, model_runner.py, profile_max_num_token), and counts for those beside it alone.
     """
     taken = [0.0] * len(facts.gpus)
     for workload in needs.workloads:
-        share = setting(workload, "gpu_memory_utilization") or setting(workload, "mem_fraction_static")
+        of_free = setting(workload, "mem_fraction_static")
+        share = setting(workload, "gpu_memory_utilization") or of_free
         if not workload.is_service or not share:
             continue
         for at, gpu in enumerate(facts.gpus[: workload.gpus]):
             beside, taken[at] = taken[at], taken[at] + float(share)
+            if of_free:
+                continue
             wanted = int(gpu.memory_total * taken[at])
             if gpu.memory_free + _held_by_us(gpu, needs) < wanted:
                 return Finding(
