@@ -54,7 +54,7 @@ def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
 
 
 def neat_packing(manifest: Manifest) -> Iterator[Problem]:
-    """LF 0.9.4 raises where transformers is 4.53 or newer (hparams/parser.py, get_train_args); 0.9.5 does not."""
+    """LF 0.9.4 takes no `neat_packing` with transformers 4.53 or newer (hparams/parser.py, get_train_args)."""
     from packaging.version import Version as Release
 
     train = manifest.train
