@@ -92,6 +92,7 @@ def document(result: PlanResult) -> dict[str, object]:
         "train": to_json(train) if train else None,
         "data": {name: _data(verdict) for name, verdict in result.data.items()},
         "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,
+        "evaluate": _evaluate(result),
         **plan_path.document(result),
     }
 
@@ -140,9 +141,19 @@ def text(result: PlanResult) -> str:
         lines.append(f"  on the device {format_size(serve.peak_bytes)}, by formula, not compared with a GPU")
         lines += [f"  {problem}" for problem in serve.problems]
     lines += _not_planned(result, "serve")
+    if result.evaluate:
+        size = format_size(result.evaluate.device_bytes)
+        does = "fits" if result.evaluate_fits else "does not fit"
+        lines.append(f"evaluate: {does}: the whole model on each GPU, {size} on the device, by formula")
     lines += [f"data {name}: {said(verdict)}" for name, verdict in result.data.items()]
     lines += [f"  {verdict.failure}" for verdict in result.data.values() if verdict.failure]
     return "\n".join([*lines, *plan_path.lines(result)])
+
+
+def _evaluate(result: PlanResult) -> dict[str, object] | None:
+    if not result.evaluate:
+        return None
+    return {"per_gpu": to_json(result.evaluate), "verdict": "fits" if result.evaluate_fits else "does not fit"}
 
 
 def _not_planned(result: PlanResult, what: str) -> list[str]:

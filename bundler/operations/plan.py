@@ -32,6 +32,7 @@ from bundler.planning import (
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.disk import Machine, machines, unpacked
 from bundler.planning.duration import Duration, Rate, StepName, duration
+from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
 from bundler.planning.serving_memory import BYTES
 from bundler.planning.steps import Schedule, Steps, steps
 
@@ -68,11 +69,19 @@ class PlanResult:
     steps: Steps | None = None
     disk: Sequence[Machine] = ()
     time: Sequence[Duration] = ()
+    evaluate: EvaluationPlan | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether neither training nor service needs more than the GPUs have, of those that are planned."""
-        return not (self.train and self.train.verdict == "does not fit") and not (self.serve and not self.serve.fits)
+        """Whether training, service and evaluation need no more than the GPUs have, of those that are planned."""
+        return self.evaluate_fits and not (
+            (self.train and self.train.verdict == "does not fit") or (self.serve and not self.serve.fits)
+        )
+
+    @property
+    def evaluate_fits(self) -> bool:
+        """Whether `bundle evaluate` needs no more than the GPUs have; so where there is none."""
+        return self.evaluate is None or self.evaluate.fits(self.gpu_bytes)
 
 
 def plan(
@@ -102,7 +111,8 @@ def plan(
     why: dict[str, str] = {}
     trained = _train(manifest, configs, gpu_bytes, counted, why)
     served = _serve(manifest, configs, gpu_bytes, why)
-    return PlanResult(gpu_bytes, gpus, trained, served, data, why, counted, disk, time)
+    evaluated = _evaluate(manifest, configs)
+    return PlanResult(gpu_bytes, gpus, trained, served, data, why, counted, disk, time, evaluated)
 
 
 def _train(
@@ -123,6 +133,14 @@ def _train(
         measured=is_measured(manifest.train, setting),
         steps=counted,
     )
+
+
+def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan | None:
+    train, wanted = manifest.train, manifest.evaluate
+    shape = read_config(manifest, train.model, configs).shape if train and wanted else None
+    if not train or not wanted or shape is None:
+        return None
+    return evaluate_memory(shape, training_setting(train, manifest.target), wanted.batch_size, wanted.max_new_tokens)
 
 
 def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why: dict[str, str]) -> ServingPlan | None:

@@ -79,6 +79,9 @@ class DoesNotFit(CheckRefused):
             lines += [f"it would fit with {one.change}: {format_size(one.device_bytes)}" for one in trained.advice]
         if result.serve and not result.serve.fits:
             lines += ["the service does not fit", *result.serve.problems]
+        if result.evaluate and not result.evaluate_fits:
+            size = format_size(result.evaluate.device_bytes)
+            lines.append(f"the evaluation holds the whole model on each: about {size}, by formula")
         command = ["bundle", "plan", str(path)]
         for name, config in configs.items():
             command += ["--config", f"{name}={config}"]

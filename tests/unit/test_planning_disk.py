@@ -40,6 +40,40 @@ def test_what_the_demo_left_on_the_disk_is_what_was_predicted_but_for_headers() 
     assert 0.99 < merged_bytes(TINY, DEMO) / merged <= 1
 
 
+SMALL = DecoderShape.parse(
+    {
+        "model_type": "qwen3",
+        "hidden_size": 256,
+        "intermediate_size": 768,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 32,
+        "vocab_size": 2048,
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("method", "stage", "weights", "rest"),
+    [
+        ("lora", 0, 629_808, 2 * 1_874_245 + 667_225),
+        ("lora", 2, 629_808, 2 * 1_874_565 + 667_225),
+        ("lora", 3, 629_808, 2 * 1_871_813 + 2 * 56_957),
+        ("full", 2, 8_398_744, 2 * 25_186_821 + 8_408_089),
+        ("full", 3, 8_398_744, 2 * 25_186_437 + 2 * 24_705),
+    ],
+)
+def test_what_deepspeed_wrote_is_what_was_predicted(method: str, stage: int, weights: int, rest: int) -> None:
+    """Seen: one step of this model in bf16 on two CPU processes by the DeepSpeed files that a bundle carries, DeepSpeed
+    0.16.9, transformers 4.51.3 and peft 0.15.2 (torch 2.13). Headers are some per cent of so small a model.
+    """
+    setting = TrainingSetting(method, rank=16, sharding=stage)  # type: ignore[arg-type]
+    assert trained_parameters(SMALL, setting) == {"lora": 311_296, "full": 4_196_864}[method]
+    assert 0.98 < weights_bytes(SMALL, setting, "deepspeed") / weights <= 1
+    assert 0.96 < checkpoint_bytes(SMALL, setting, "deepspeed") / (weights + rest) <= 1
+
+
 @pytest.mark.parametrize(
     ("setting", "launcher", "weights", "checkpoint"),
     [
