@@ -57,37 +57,46 @@ def quantization(service: VllmService | SglangService, files: str | None) -> str
 
 
 def vllm_setting(service: VllmService, method: str | None = None) -> ServingSetting:
-    """The manifest's words in the terms of the prediction. `method` is one of BYTES: how the model is quantized."""
+    """The manifest's words, with what `extra` says of the flags that change memory, in the terms of the prediction.
+    `method` is one of BYTES: how the model is quantized.
+    """
     return ServingSetting(
         tensor=service.tensor_parallel,
         pipeline=service.pipeline_parallel,
         dtype_bytes=4 if service.dtype == "float32" else 2,
         quantization=method,
+        kv_bytes=_kv_bytes(service),
         max_model_len=service.max_model_len,
         max_num_seqs=service.max_num_seqs or 256,
         utilization=service.gpu_memory_utilization,
+        batched_tokens=_tokens(service, "max_num_batched_tokens") or 8192,
     )
 
 
 def sglang_setting(service: SglangService, gpu_bytes: int, method: str | None = None) -> ServingSetting:
-    """The same for SGLang, with what `extra` says of the flags that change memory."""
+    """The same for SGLang."""
     return ServingSetting(
         tensor=service.tensor_parallel,
         dtype_bytes=4 if service.dtype == "float32" else 2,
         quantization=method,
-        kv_bytes=1 if str(_extra(service, "kv_cache_dtype")).startswith("fp8") else 2,
+        kv_bytes=_kv_bytes(service),
         max_model_len=service.context_length,
         max_num_seqs=service.max_running_requests or CAPTURED,
         utilization=service.mem_fraction_static,
-        batched_tokens=_chunk(service, gpu_bytes),
+        batched_tokens=_tokens(service, "chunked_prefill_size") or chunk(gpu_bytes),
     )
 
 
-def _chunk(service: SglangService, gpu_bytes: int) -> int:
-    stated = _extra(service, "chunked_prefill_size")
-    return stated if type(stated) is int and stated > 0 else chunk(gpu_bytes)
+def _kv_bytes(service: VllmService | SglangService) -> int:
+    """Both have fp8 caches, by the same flag."""
+    return 1 if str(_extra(service, "kv_cache_dtype")).startswith("fp8") else 2
 
 
-def _extra(service: SglangService, key: str) -> Any:
+def _tokens(service: VllmService | SglangService, key: str) -> int | None:
+    stated = _extra(service, key)
+    return stated if type(stated) is int and stated > 0 else None
+
+
+def _extra(service: VllmService | SglangService, key: str) -> Any:
     """A flag of `extra`, which a person may write with `-` or `_`."""
     return service.extra.get(key, service.extra.get(key.replace("_", "-")))

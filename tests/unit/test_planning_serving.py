@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from manifest_cases import manifest
 
+from bundler.manifest.serving import SglangService, VllmService
+from bundler.operations.plan_settings import quantization, sglang_setting, vllm_setting
 from bundler.planning import (
     DecoderShape,
     ServingPlan,
@@ -155,3 +158,42 @@ def test_any_shape_takes_no_less_for_more_batch_length_or_rank_and_never_less_th
     assert plan.peak_bytes > plan.breakdown["weights"] > 0
     for more in ({"batch": setting.batch + 1}, {"cutoff_len": setting.cutoff_len * 2}, {"rank": setting.rank + 8}):
         assert train_memory(shape, replace(setting, **more)).peak_bytes >= plan.peak_bytes
+
+
+@pytest.mark.parametrize(
+    ("changes", "kv", "tokens", "method"),
+    [
+        ({"serve.extra": {"kv-cache-dtype": "fp8", "max-num-batched-tokens": 4096}}, 1, 4096, None),
+        (
+            {"serve.extra": {"kv_cache_dtype": "auto"}, "serve.model": "base", "serve.quantization": "awq"},
+            2,
+            8192,
+            "awq",
+        ),
+    ],
+)
+def test_flags_that_change_memory_are_read_of_extra(
+    changes: dict[str, object], kv: int, tokens: int, method: str | None, tmp_path: Path
+) -> None:
+    service = manifest(tmp_path, changes).serve
+    assert isinstance(service, VllmService)
+    setting = vllm_setting(service, quantization(service, None))
+    assert (setting.kv_bytes, setting.batched_tokens, setting.quantization) == (kv, tokens, method)
+
+
+def test_sglang_s_flags_are_read_of_extra(tmp_path: Path) -> None:
+    extra = {"kv-cache-dtype": "fp8_e5m2", "quantization": "fp8", "chunked-prefill-size": 4096}
+    serve = {
+        "image": "serve",
+        "sglang": "0.4.6.post5",
+        "model": "base",
+        "name": "b",
+        "context_length": 99,
+        "extra": extra,
+    }
+    service = manifest(tmp_path, {"serve": serve}).serve
+    assert isinstance(service, SglangService)
+    setting = sglang_setting(service, 48 * GIB, quantization(service, None))
+    assert setting == ServingSetting(
+        quantization="fp8", kv_bytes=1, max_model_len=99, max_num_seqs=160, utilization=0.85, batched_tokens=4096
+    )
