@@ -6,7 +6,7 @@ from bundler.core.size import format_size
 from bundler.node.facts import Disk, Facts
 from bundler.node.findings import Finding, Severity, good, unread
 from bundler.node.needs import Needs
-from bundler.planning.disk import UNPACKED
+from bundler.store.unpacked import UNPACKED
 
 HEADROOM = 1.1
 """Space asked for beyond what is needed."""
