@@ -130,7 +130,7 @@ def _train(
         memory,
         verdict(memory, gpu_bytes),
         advise(config.shape, setting, gpu_bytes),
-        measured=is_measured(manifest.train, setting),
+        measured=is_measured(manifest.train, config.shape, setting),
         steps=counted,
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 from bundler.manifest.schema import Target
 from bundler.manifest.serving import SglangService, VllmService
 from bundler.manifest.training import Train
-from bundler.planning import ServingSetting, TrainingSetting
+from bundler.planning import DecoderShape, ServingSetting, TrainingSetting
 from bundler.planning.checkpoints import Launcher
 from bundler.planning.sglang_memory import CAPTURED, chunk
 from bundler.workloads.train_arguments import precision
@@ -44,9 +44,9 @@ def launcher(train: Train) -> Launcher:
     return "plain" if train.fsdp == "none" else "fsdp"
 
 
-def is_measured(train: Train, setting: TrainingSetting) -> bool:
-    """Whether the formulas were compared with a GPU for such a training (docs/memory.md): one GPU, bf16."""
-    plain = train.stage in ("sft", "pt") and not train.unsloth
+def is_measured(train: Train, shape: DecoderShape, setting: TrainingSetting) -> bool:
+    """Whether the formulas were compared with a GPU for such a training (docs/memory.md): one GPU, bf16, no MoE."""
+    plain = train.stage in ("sft", "pt") and not train.unsloth and not shape.experts
     return plain and setting.world == 1 and setting.dtype == "bf16" and not setting.pure
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from manifest_cases import manifest
 from node_cases import GIB, LOCK, NEEDS, facts, finding
 
 from bundler.core.descriptor import Descriptor
@@ -21,7 +22,9 @@ from bundler.node.findings import Severity
 from bundler.node.needs import Needs
 from bundler.operations import lock as locking
 from bundler.operations.lock import lock
+from bundler.operations.plan_settings import is_measured
 from bundler.operations.release import fingerprints
+from bundler.planning import DecoderShape, TrainingSetting
 from bundler.store.layout import Store
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +112,21 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lock:
     )
     store = Store.create(tmp_path / "store")
     return lock(load(tmp_path / "m.yaml"), tmp_path / "m.yaml", store, Silence()).lock
+
+
+def test_what_was_not_compared_with_a_gpu_is_not_called_measured(tmp_path: Path) -> None:
+    """A block behind the gap stands on a measured prediction alone."""
+    train = manifest(tmp_path, {"target": {"gpu": "L20", "count": 1}, "serve.tensor_parallel": 1}).train
+    assert train
+    setting = TrainingSetting()
+    shapes = {
+        name: DecoderShape.parse(json.loads((ROOT / f"tests/fixtures/configs/{name}/config.json").read_text()))
+        for name in ("qwen3-8b", "qwen3-30b-a3b")
+    }
+    assert is_measured(train, shapes["qwen3-8b"], setting)
+    assert not is_measured(train, shapes["qwen3-30b-a3b"], setting)
+    assert not is_measured(train, shapes["qwen3-8b"], replace(setting, dtype="fp16"))
+    assert not is_measured(train, shapes["qwen3-8b"], replace(setting, world=2))
 
 
 def test_lock_writes_down_what_the_plan_predicts_of_training_and_service(locked: Lock) -> None:
