@@ -71,8 +71,8 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
 def is_measured(setting: TrainingSetting) -> bool:
     """Whether the formulas were compared with GPUs for such a setting (docs/memory.md)."""
     exact = setting.dtype == "bf16" or (setting.world == 1 and setting.checkpointing)
-    sharded = setting.sharding == "none" or setting.method != "qlora"
-    return exact and sharded and setting.sharding != "z0" and not setting.offload
+    shared = setting.sharding == "none" or (setting.sharding != "z0" and setting.method != "qlora")
+    return exact and shared and setting.world <= 2 and not setting.offload
 
 
 def _nccl(setting: TrainingSetting) -> int:
