@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bundler.cli import options
+from bundler.cli import options, plan_path
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -15,25 +15,43 @@ from bundler.core.size import format_size
 from bundler.operations.judge_data import said
 from bundler.operations.plan import PlanResult
 from bundler.planning.datasets.verdict import DatasetVerdict
+from bundler.planning.duration import StepName
 
 
 @click.command("plan")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--config", "configs", multiple=True, metavar="MODEL=FILE", help="A model's config.json.")
+@click.option(
+    "--rate",
+    "stated",
+    type=plan_path.STEP_RATE,
+    multiple=True,
+    help="How fast a step goes: build=12MB/s, push=100MB/s, load=80MB/s. Without it a rate is assumed, or measured.",
+)
 @options.store
 @options.output
 @options.running("plan")
-def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, events: Events) -> None:
+def command(
+    manifest: Path,
+    configs: tuple[str, ...],
+    stated: tuple[tuple[StepName, int], ...],
+    store: Path,
+    output: str,
+    events: Events,
+) -> None:
     """Say whether a manifest fits its GPUs, what would make it fit, and what becomes of its data. Fetches nothing.
 
     \b
     bundle plan manifests/qwen3-32b-l20x4.yaml --config base=Qwen3-32B/config.json
     bundle plan my-manifest.yaml              # models that a lock pins, or that are directories here
+    bundle plan my-manifest.yaml --rate build=12MB/s --rate push=110MB/s
     bundle plan my-manifest.yaml -o json
     """
     from bundler.manifest.loader import load
     from bundler.operations.judge_data import judge_datasets, require_usable
-    from bundler.operations.plan import pinned_configs, plan
+    from bundler.operations.plan import plan
+    from bundler.operations.plan_pinned import Pinned
+    from bundler.operations.plan_rates import rates
 
     given = {}
     for one in configs:
@@ -45,7 +63,9 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
     if strange := [name for name in given if name not in wanted.models]:
         there = ", ".join(sorted(wanted.models))
         raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
-    result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
+    pinned = Pinned.beside(wanted, manifest, store)
+    found = {**pinned.configs(), **given}
+    result = plan(wanted, found, judge_datasets(wanted, events), pinned, rates(dict(stated)))
     options.show(output, document(result), text(result))
     if not result.fits:
         raise CheckRefused(
@@ -63,9 +83,17 @@ def document(result: PlanResult) -> dict[str, object]:
         "gpu_bytes": result.gpu_bytes,
         "gpus": result.gpus,
         "fits": result.fits,
+        "not_planned": dict(result.not_planned),
+        "findings": [
+            {"severity": "warn", "what": f"The memory of {what} is not planned.", "why": why}
+            for what, why in result.not_planned.items()
+        ],
+        "steps": to_json(result.steps) if result.steps else None,
         "train": to_json(train) if train else None,
         "data": {name: _data(verdict) for name, verdict in result.data.items()},
         "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,
+        "evaluate": _evaluate(result),
+        **plan_path.document(result),
     }
 
 
@@ -97,19 +125,36 @@ def text(result: PlanResult) -> str:
         lines += [f"    {name}: {format_size(value)}" for name, value in memory.breakdown.items() if value]
         if not result.train.measured:
             lines.append(
-                "  several GPUs, or numbers other than bf16: by formula, not compared with a GPU (docs/memory.md)"
+                "  by formula: no such training was compared with a GPU (docs/memory.md)"
             )
         lines += [f"  would fit: {one.change}: {format_size(one.peak_bytes)}" for one in result.train.advice]
-        if counted := result.train.steps:
-            lines.append(
-                f"  {counted.total} steps of {counted.effective_batch} samples ({counted.per_epoch} an epoch), "
-                f"{counted.samples} samples, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
-            )
+    lines += _not_planned(result, "train")
+    if counted := result.steps:
+        lines.append(
+            f"  {counted.total} steps of {counted.effective_batch} samples ({counted.per_epoch} an epoch), "
+            f"{counted.samples} samples, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
+        )
     if result.serve:
         serve = result.serve
         lines.append(f"serve: {'fits' if serve.fits else 'does not fit'}: weights {format_size(serve.weights_bytes)}")
         lines.append(f"  KV cache {format_size(serve.kv_cache_bytes)}: {serve.kv_tokens} tokens")
+        lines.append(f"  on the device {format_size(serve.peak_bytes)}, by formula, not compared with a GPU")
         lines += [f"  {problem}" for problem in serve.problems]
+    lines += _not_planned(result, "serve")
+    if result.evaluate:
+        size = format_size(result.evaluate.device_bytes)
+        does = "fits" if result.evaluate_fits else "does not fit"
+        lines.append(f"evaluate: {does}: the whole model on each GPU, {size} on the device, by formula")
     lines += [f"data {name}: {said(verdict)}" for name, verdict in result.data.items()]
     lines += [f"  {verdict.failure}" for verdict in result.data.values() if verdict.failure]
-    return "\n".join(lines)
+    return "\n".join([*lines, *plan_path.lines(result)])
+
+
+def _evaluate(result: PlanResult) -> dict[str, object] | None:
+    if not result.evaluate:
+        return None
+    return {"per_gpu": to_json(result.evaluate), "verdict": "fits" if result.evaluate_fits else "does not fit"}
+
+
+def _not_planned(result: PlanResult, what: str) -> list[str]:
+    return [f"{what}: not planned: {result.not_planned[what]}"] if what in result.not_planned else []

@@ -224,8 +224,32 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuMemory:
+    """What `bundle plan` predicted of a workload: bytes of each of its GPUs, and of the node's host memory.
+
+    Below `least_bytes` it can't run; `device_bytes` is what it is expected to hold. `basis` says where the formulas
+    were compared with a GPU: `measured`, or `formula`.
+    """
+
+    workload: str
+    device_bytes: int
+    least_bytes: int
+    host_bytes: int
+    basis: str
+
+    def __post_init__(self) -> None:
+        """Raises MalformedJson."""
+        if min(self.device_bytes, self.least_bytes, self.host_bytes) < 0 or self.basis not in ("measured", "formula"):
+            raise MalformedJson("the lock", f"the memory of {self.workload!r:.40} is not a prediction")
+
+
+@dataclass(frozen=True, slots=True)
 class Lock:
-    """All of it. `workloads` stand in the order in which they run; `evaluations` are jobs that run when asked for."""
+    """All of it. `workloads` stand in the order in which they run; `evaluations` are jobs that run when asked for.
+
+    `memory` is predicted, for the checks of the node. It stands beside the workloads, not in them, so that a better
+    prediction is no other training, and is left out where nothing is predicted (a CPU, an architecture not counted).
+    """
 
     format: int
     name: str
@@ -238,6 +262,7 @@ class Lock:
     workloads: tuple[Workload, ...] = ()
     question: Question | None = None
     evaluations: tuple[Workload, ...] = ()
+    memory: tuple[GpuMemory, ...] = ()
 
     def __post_init__(self) -> None:
         """Every name that is used is there. Raises MalformedJson."""

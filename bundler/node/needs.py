@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bundler.manifest.lock import Hardware, Lock, LockedImage, Workload
+from bundler.manifest.lock import GpuMemory, Hardware, Lock, LockedImage, Workload
 from bundler.node.architectures import versions
 from bundler.node.facts import Facts
 
@@ -57,6 +57,11 @@ class Needs:
         """Bytes of each model, by the source of its mounts."""
         models = self.lock.models if self.lock else ()
         return {f"models/{model.name}": sum(file.size for file in model.files) for model in models}
+
+    @property
+    def predicted(self) -> Mapping[str, GpuMemory]:
+        """What the plan in front of the gap predicted, by workload; empty for a bundle of an older program."""
+        return {memory.workload: memory for memory in self.lock.memory} if self.lock else {}
 
     @property
     def workloads(self) -> tuple[Workload, ...]:

@@ -29,12 +29,12 @@ from bundler.manifest.artifacts import (
     UrlModel,
 )
 from bundler.manifest.hardware import hardware
-from bundler.manifest.lock import FORMAT, Lock, LockedAgent, LockedFiles, LockedImage, lock_path
+from bundler.manifest.lock import FORMAT, GpuMemory, Lock, LockedAgent, LockedFiles, LockedImage, lock_path
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.judge_data import judge_datasets, require_usable
 from bundler.operations.moves import Move, build_moves, moves
-from bundler.operations.plan import require_fit
+from bundler.operations.require_fit import require_fit
 from bundler.sources import files, images, url
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
@@ -147,9 +147,10 @@ class _Resolver:
         # What is built comes last: by then all else is known, and it is refused at once where it does not fit.
         models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
         datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
+        memory: tuple[GpuMemory, ...] = ()
         if manifest.target.count:
             self._bring_configs(manifest, models)
-            require_fit(manifest, path, models, self.store, self.events, accepted)
+            memory = require_fit(manifest, path, models, self.store, self.events, accepted)
         for artifact in (*models, *datasets):
             self.known.extend(Descriptor(RAW, file.digest, file.size) for file in artifact.files)
         built_last = sorted(manifest.images.items(), key=lambda item: isinstance(item[1], DockerfileImage))
@@ -166,6 +167,7 @@ class _Resolver:
             workloads=workloads(manifest),
             question=question(manifest),
             evaluations=evaluations(manifest),
+            memory=memory,
         )
 
     def _image(self, name: str, image: Image) -> LockedImage:

@@ -1,45 +1,40 @@
-"""What a manifest's training and service will take of each GPU, how long it is, and what becomes of its data."""
+"""What a manifest's training and service will take of each GPU, how long it is, and what becomes of its data.
+
+The disks of the path and the time along it are counted by the same plan, of the same configs.
+"""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from bundler.core.errors import CheckRefused
-from bundler.core.events import Events, Warned
-from bundler.core.size import format_size
-from bundler.core.strict_json import LIMIT, MalformedJson, parse_object
-from bundler.manifest.artifacts import LocalModel
 from bundler.manifest.hardware import hardware
-from bundler.manifest.lock import Lock, LockedFiles, lock_path
+from bundler.manifest.names import TRAINED
 from bundler.manifest.schema import Manifest
-from bundler.manifest.serving import VllmService
+from bundler.manifest.serving import SglangService, VllmService
 from bundler.manifest.training import Train
 from bundler.operations.judge_data import all_held_back, samples
+from bundler.operations.plan_configs import read_config
+from bundler.operations.plan_payload import fetched, payload
+from bundler.operations.plan_pinned import Pinned
+from bundler.operations.plan_settings import is_measured, quantization, sglang_setting, training_setting, vllm_setting
 from bundler.planning import (
     Advice,
-    DecoderShape,
     MemoryPlan,
     ServingPlan,
-    ServingSetting,
-    TrainingSetting,
     advise,
     serve_memory,
+    serve_memory_sglang,
     train_memory,
     verdict,
 )
 from bundler.planning.datasets.verdict import DatasetVerdict
-from bundler.planning.shape import ShapeUnknown
+from bundler.planning.disk import Machine, machines, unpacked
+from bundler.planning.duration import Duration, Rate, StepName, duration
+from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
+from bundler.planning.serving_memory import BYTES
 from bundler.planning.steps import Schedule, Steps, steps
-from bundler.store.layout import Store
-
-CHECK = "memory"
-"""The name by which `--accept` lets pass what does not fit."""
-PAIRED = ("dpo", "rm", "kto")
-"""Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,110 +54,112 @@ class TrainPlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """The plan of a manifest, for `gpus` GPUs of `gpu_bytes` each; both 0 on a CPU."""
+    """The plan of a manifest, for `gpus` GPUs of `gpu_bytes` each; both 0 on a CPU.
+
+    `not_planned` says of `train` and `serve` why their memory is not planned, where it can't be: an architecture that
+    is not counted. `disk` and `time` go along the path: builder, intranet host, node.
+    """
 
     gpu_bytes: int
     gpus: int
     train: TrainPlan | None
     serve: ServingPlan | None
     data: Mapping[str, DatasetVerdict]
+    not_planned: Mapping[str, str] = field(default_factory=dict)
+    steps: Steps | None = None
+    disk: Sequence[Machine] = ()
+    time: Sequence[Duration] = ()
+    evaluate: EvaluationPlan | None = None
 
     @property
     def fits(self) -> bool:
-        """Whether neither training nor service needs more than the GPUs have."""
-        return not (self.train and self.train.verdict == "does not fit") and not (self.serve and not self.serve.fits)
+        """Whether training, service and evaluation need no more than the GPUs have, of those that are planned."""
+        return self.evaluate_fits and not (
+            (self.train and self.train.verdict == "does not fit") or (self.serve and not self.serve.fits)
+        )
+
+    @property
+    def evaluate_fits(self) -> bool:
+        """Whether `bundle evaluate` needs no more than the GPUs have; so where there is none."""
+        return self.evaluate is None or self.evaluate.fits(self.gpu_bytes)
 
 
-def plan(manifest: Manifest, configs: Mapping[str, Path], data: Mapping[str, DatasetVerdict]) -> PlanResult:
+def plan(
+    manifest: Manifest,
+    configs: Mapping[str, Path],
+    data: Mapping[str, DatasetVerdict],
+    pinned: Pinned | None = None,
+    rates: Mapping[StepName, Rate] | None = None,
+) -> PlanResult:
     """Plan from each model's config.json (`configs` by the model's name, else a local model's own) and what became of
-    the datasets. Raises ShapeUnknown where a model has neither. Of a CPU's memory
-    nothing is said.
+    the datasets. What is `pinned` has its exact size in it; steps without one of `rates` are counted at assumed ones.
+
+    Raises ShapeUnknown where a model has neither config. Of a CPU's memory nothing is said.
     """
     gpu_bytes, gpus = hardware(manifest.target).memory, manifest.target.count
+    counted = _steps(manifest.train, max(1, gpus), data) if manifest.train else None
+    whole = payload(manifest, configs, pinned or Pinned.none(), counted)
+    loaded = tuple(unpacked(image) for image in whole.images)
+    time = (
+        duration("build", fetched(manifest, whole), rates or {}),
+        duration("push", whole.store, rates or {}),
+        duration("load", loaded, rates or {}),
+    )
+    disk = machines(whole)
     if not gpu_bytes or not gpus:
-        return PlanResult(0, 0, None, None, data)
-    trained = None
-    if manifest.train:
-        shape = _shape(manifest, manifest.train.model, configs)
-        setting = training_setting(manifest.train, gpus)
-        memory = train_memory(shape, setting)
-        trained = TrainPlan(
-            memory,
-            verdict(memory, gpu_bytes),
-            advise(shape, setting, gpu_bytes),
-            measured=_measured(manifest.train, setting),
-            steps=_steps(manifest.train, gpus, data),
-        )
-    served = None
-    if isinstance(manifest.serve, VllmService):
-        name = manifest.train.model if manifest.train and manifest.serve.model == "train" else manifest.serve.model
-        served = serve_memory(_shape(manifest, name, configs), serving_setting(manifest.serve), gpu_bytes)
-    return PlanResult(gpu_bytes, gpus, trained, served, data)
+        return PlanResult(0, 0, None, None, data, {}, counted, disk, time)
+    why: dict[str, str] = {}
+    trained = _train(manifest, configs, gpu_bytes, counted, why)
+    served = _serve(manifest, configs, gpu_bytes, why)
+    evaluated = _evaluate(manifest, configs)
+    return PlanResult(gpu_bytes, gpus, trained, served, data, why, counted, disk, time, evaluated)
 
 
-def require_fit(
-    manifest: Manifest,
-    path: Path,
-    models: Sequence[LockedFiles],
-    store: Store,
-    events: Events,
-    accepted: Sequence[str],
-) -> None:
-    """Plan with each model's config.json, before any weights are fetched or images built.
-
-    Raises DoesNotFit, unless `memory` is accepted. A model whose shape is not known is told and not judged.
-    """
-    if CHECK in accepted:
-        return
-    configs = configs_of(models, store)
-    try:
-        result = plan(manifest, configs, {})
-    except ShapeUnknown as unknown:
-        events.emit(Warned(f"the memory of the GPUs is not planned: {unknown}"))
-        return
-    if not result.fits:
-        raise DoesNotFit(path, configs, result)
+def _train(
+    manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, counted: Steps | None, why: dict[str, str]
+) -> TrainPlan | None:
+    if not manifest.train:
+        return None
+    config = read_config(manifest, manifest.train.model, configs)
+    if config.shape is None:
+        why["train"] = f"model {manifest.train.model}: {config.why}"
+        return None
+    setting = training_setting(manifest.train, manifest.target)
+    memory = train_memory(config.shape, setting)
+    return TrainPlan(
+        memory,
+        verdict(memory, gpu_bytes),
+        advise(config.shape, setting, gpu_bytes),
+        measured=is_measured(manifest.train, setting),
+        steps=counted,
+    )
 
 
-class DoesNotFit(CheckRefused):
-    """The training or the service needs more memory than the GPUs have. No lock says where the configs are yet."""
-
-    def __init__(self, path: Path, configs: Mapping[str, Path], result: PlanResult) -> None:
-        lines = []
-        if result.train and result.train.verdict == "does not fit":
-            peak, trained = result.train.per_gpu.device_bytes, result.train
-            guess = "" if trained.measured else ", by formula"
-            lines.append(f"the training takes about {format_size(peak)} of each{guess}")
-            lines += [f"it would fit with {one.change}: {format_size(one.device_bytes)}" for one in trained.advice]
-        if result.serve and not result.serve.fits:
-            lines += ["the service does not fit", *result.serve.problems]
-        command = ["bundle", "plan", str(path)]
-        for name, config in configs.items():
-            command += ["--config", f"{name}={config}"]
-        super().__init__(
-            f"{path} does not fit {result.gpus} GPUs of {format_size(result.gpu_bytes)}",
-            because="\n".join(lines),
-            hint=f"{shlex.join(command)}   # the whole account; to go on all the same: --accept {CHECK}",
-        )
+def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan | None:
+    train, wanted = manifest.train, manifest.evaluate
+    shape = read_config(manifest, train.model, configs).shape if train and wanted else None
+    if not train or not wanted or shape is None:
+        return None
+    return evaluate_memory(shape, training_setting(train, manifest.target), wanted.batch_size, wanted.max_new_tokens)
 
 
-def pinned_configs(path: Path, store: Path) -> Mapping[str, Path]:
-    """The config.json of each model that the lock beside a manifest pins, where the store has it already."""
-    target = lock_path(path)
-    if not target.is_file() or not (store / "oci-layout").is_file():
-        return {}
-    return configs_of(Lock.parse(target.read_bytes(), str(target)).models, Store.open(store))
-
-
-def configs_of(models: Sequence[LockedFiles], store: Store) -> Mapping[str, Path]:
-    """The config.json of each pinned model, as far as the store has them."""
-    files = ((model.name, file) for model in models for file in model.files if file.path == "config.json")
-    return {name: store.path(file.digest) for name, file in files if store.path(file.digest).is_file()}
-
-
-def _measured(train: Train, setting: TrainingSetting) -> bool:
-    plain = train.stage in ("sft", "pt") and not train.unsloth
-    return plain and setting.world == 1 and setting.dtype == "bf16" and not setting.pure
+def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why: dict[str, str]) -> ServingPlan | None:
+    service = manifest.serve
+    if not isinstance(service, VllmService | SglangService):
+        return None
+    merged = manifest.train is not None and service.model == TRAINED
+    name = manifest.train.model if manifest.train and merged else service.model
+    config = read_config(manifest, name, configs)
+    if config.shape is None:
+        why["serve"] = f"model {name}: {config.why}"
+        return None
+    method = quantization(service, None if merged else config.quantization)
+    if method not in BYTES:
+        why["serve"] = f"model {name}: its quantization {method!r:.40} is not counted"
+        return None
+    if isinstance(service, SglangService):
+        return serve_memory_sglang(config.shape, sglang_setting(service, gpu_bytes, method), gpu_bytes)
+    return serve_memory(config.shape, vllm_setting(service, method), gpu_bytes)
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
@@ -183,69 +180,3 @@ def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps
             save_steps=train.save_steps,
         ),
     )
-
-
-def training_setting(train: Train, gpus: int) -> TrainingSetting:
-    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
-    extra = train.extra
-    stage = {"z2": 2, "z3": 3}.get(train.deepspeed.removesuffix("-offload"), 0 if train.fsdp == "none" else 3)
-    return TrainingSetting(
-        method="qlora" if train.quantization == "nf4" else train.method,
-        batch=train.batch_size,
-        sequences=2 if train.stage in PAIRED else 1,
-        cutoff_len=train.cutoff_len,
-        rank=train.lora.rank,
-        checkpointing=not extra.get("disable_gradient_checkpointing", False),
-        liger=train.liger,
-        dtype=train.precision or "bf16",
-        pure=bool(extra.get("pure_bf16", False)),
-        sharding=stage,  # type: ignore[arg-type]
-        offload="-offload" in f"{train.deepspeed}{train.fsdp}",
-        freeze_layers=abs(train.freeze.layers),
-        world=gpus,
-    )
-
-
-def serving_setting(service: VllmService) -> ServingSetting:
-    """The manifest's words in the terms of the prediction."""
-    return ServingSetting(
-        tensor=service.tensor_parallel,
-        pipeline=service.pipeline_parallel,
-        dtype_bytes=4 if service.dtype == "float32" else 2,
-        quantization=service.quantization,
-        max_model_len=service.max_model_len,
-        max_num_seqs=service.max_num_seqs or 256,
-        utilization=service.gpu_memory_utilization,
-    )
-
-
-def _shape(manifest: Manifest, name: str, configs: Mapping[str, Path]) -> DecoderShape:
-    path = configs.get(name)
-    model = manifest.models.get(name)
-    if path is None and isinstance(model, LocalModel):
-        path = model.path.resolved / "config.json"
-    if path is None:
-        raise ShapeUnknown(
-            f"the config.json of model {name} is not at hand",
-            because="the model is no directory of this machine, and no lock pins it yet",
-            hint=f"bundle lock MANIFEST   # fetches it; or bundle plan MANIFEST --config {name}=config.json",
-        )
-    try:
-        return DecoderShape.parse(_config(path))
-    except ShapeUnknown as unknown:
-        hint = unknown.hint or f"bundle plan MANIFEST --config {name}=config.json   # as the model's hub has it"
-        raise ShapeUnknown(f"model {name}: {unknown.what}", because=unknown.because, hint=hint) from unknown
-
-
-def _config(path: Path) -> dict[str, Any]:
-    """A config.json as data. Raises ShapeUnknown, also for a pipe, which might never end."""
-    unreadable = f"{path} can't be read as a config.json"
-    try:
-        if path.exists() and not path.is_file():
-            raise ShapeUnknown(unreadable, because="it is not a file")
-        with path.open("rb") as file:
-            return parse_object(file.read(LIMIT + 1), str(path))
-    except OSError as error:
-        raise ShapeUnknown(unreadable, because=error.strerror) from error
-    except MalformedJson as error:
-        raise ShapeUnknown(unreadable, because=error.because) from error

@@ -1,12 +1,15 @@
 """What a bundle will need, from what its manifest and config.json say: no weights, no torch, no GPU.
 
-`train_memory` predicts a training's peak, `advise` what would make it fit, `serve_memory` what vLLM can hold.
+`train_memory` predicts a training's peak, `advise` what would make it fit, `serve_memory` what vLLM can hold, and
+`serve_memory_sglang` what SGLang can.
 """
 
 from bundler.planning.advice import Advice, advise, verdict
 from bundler.planning.serving_memory import ServingPlan, ServingSetting, serve_memory
+from bundler.planning.setting import TrainingSetting
+from bundler.planning.sglang_memory import serve_memory_sglang
 from bundler.planning.shape import DecoderShape
-from bundler.planning.training_memory import MemoryPlan, TrainingSetting, train_memory
+from bundler.planning.training_memory import MemoryPlan, train_memory
 
 __all__ = [
     "Advice",
@@ -17,6 +20,7 @@ __all__ = [
     "TrainingSetting",
     "advise",
     "serve_memory",
+    "serve_memory_sglang",
     "train_memory",
     "verdict",
 ]

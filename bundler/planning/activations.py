@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
-
-if TYPE_CHECKING:
-    from bundler.planning.training_memory import TrainingSetting
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,26 +30,55 @@ def layer_bytes_per_token(shape: DecoderShape, setting: TrainingSetting, *, trai
     h, f, q, k = shape.hidden, shape.active_intermediate, shape.q, shape.kv
     attention = 4 * q + 4 * k  # SDPA: q, k, v and the output, in bf16
     mlp = 8 * f  # gate's and up's output, silu(gate), and down's input
-    if trained:
+    adapted = setting.method in ("lora", "qlora")
+    if trained and setting.autocast:
         norms, inputs = 16 * h, 10 * h  # x and x/rms in fp32, twice; five bf16 casts of the norms' output
+        heads = 6 * (q + k) if shape.qk_norm else 0
+    elif trained:
+        norms, inputs = 12 * h, 4 * h  # x in fp32 and x/rms in bf16, twice; the norms' output, which is shared
         heads = 6 * (q + k) if shape.qk_norm else 0
     else:
         norms = 8 * h  # x in fp32, twice
         heads = 4 * (q + k) if shape.qk_norm else 0
         # peft casts a bf16 layer's input to the adapter's fp32 and autocast back: a copy for each layer; its 4-bit
-        # layers leave it to autocast, which shares the input.
-        inputs = 10 * h + 2 * q if setting.method == "lora" else 4 * h
-        inputs += 14 * setting.rank
+        # layers leave it to autocast, which shares the input; DeepSpeed makes the adapters bf16.
+        copies = setting.method == "lora" and not setting.deepspeed
+        inputs = 10 * h + 2 * q if copies else 4 * h
+        inputs += 14 * setting.rank if adapted else 0
+    if setting.deepspeed:
+        inputs += 2 * h  # seen in two runs, not derived
+    if shape.moe_layers:
+        inputs += _routed(shape, setting, copies=adapted and not setting.deepspeed)
     if setting.liger:
         norms, heads, mlp = norms // 2, heads // 2, 6 * f
     return norms + inputs + heads + attention + mlp
+
+
+def repeated_kv(shape: DecoderShape, setting: TrainingSetting) -> int:
+    """Bytes that transformers 4.51 keeps of a micro-batch besides: keys and values repeated for each query head.
+
+    So does 4.51.3, integrations/sdpa_attention.py, and 5.17 no more. Nothing where layers are recomputed one by one.
+    """
+    layers = shape.layers if setting.method != "freeze" else setting.freeze_layers
+    return 0 if setting.checkpointing else 4 * (shape.q - shape.kv) * setting.tokens * layers
+
+
+def _routed(shape: DecoderShape, setting: TrainingSetting, *, copies: bool) -> int:
+    """Bytes that the experts keep of one token beyond one dense MLP of the same width.
+
+    Each expert gathers its input, keeps its output for the router's gradient (transformers 4.51,
+    models/qwen3_moe/modeling_qwen3_moe.py), and has copies of the input and an adapter of its own.
+    """
+    h, k = shape.hidden, shape.experts_per_token
+    return (k - 1) * ((8 if copies else 4) * h + 6 * setting.rank) + 2 * h + 4 * h
 
 
 def activations(shape: DecoderShape, setting: TrainingSetting) -> Activations:
     """What is kept of one micro-batch, and what its loss and one layer's backward take beside it."""
     n, h, f, v, layers = setting.tokens, shape.hidden, shape.active_intermediate, shape.vocab, shape.layers
     full, freeze = setting.method == "full", setting.method == "freeze"
-    masters = full and not setting.pure
+    masters = full and setting.autocast
+    casts_weights = masters or (freeze and setting.autocast)
     layer_weights = shape.linear // layers
     trained_layers = layers if full else min(layers, setting.freeze_layers) if freeze else 0
     per_token = layer_bytes_per_token(shape, setting, trained=full or freeze)
@@ -62,12 +88,13 @@ def activations(shape: DecoderShape, setting: TrainingSetting) -> Activations:
         body = residual * layers
     else:
         kept_layers = trained_layers if freeze else layers
-        body = n * per_token * kept_layers + (2 * layer_weights * trained_layers if masters or freeze else 0)
-    casts = 2 * layer_weights * trained_layers if setting.checkpointing and (masters or freeze) else 0
+        body = n * per_token * kept_layers + (2 * layer_weights * trained_layers if casts_weights else 0)
+        body += 2 * shape.lora(setting.rank) if not trained_layers and not setting.deepspeed else 0  # autocast's copies
+    casts = 2 * layer_weights * trained_layers if setting.checkpointing and casts_weights else 0
     # One layer's backward: its kept tensors; down's input gradient in bf16, and in fp32 for the adapter's path; and
     # what stands between layers: two residuals and their gradients.
     layer = n * ((per_token if setting.checkpointing else 0) + (6 if setting.method != "qlora" else 4) * f + 8 * h)
-    layer += 2 * layer_weights if masters or freeze else 2 * shape.widest_linear if setting.method == "qlora" else 0
+    layer += 2 * layer_weights if casts_weights else 2 * shape.widest_linear if setting.method == "qlora" else 0
     if setting.liger:
         factor = -(-v // h)
         chunk = 1 << max(0, (-(-n // factor) - 1).bit_length())  # Liger: a power of two of tokens at once

@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
+from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
-from bundler.planning.training_memory import MemoryPlan, TrainingSetting, train_memory
+from bundler.planning.training_memory import MemoryPlan, train_memory
 
 Verdict = Literal["fits", "tight", "does not fit"]
 MOST = 6  # pieces of advice that a person reads
+_BEFORE = {"z2": ("none", "z0"), "z3": ("none", "z0", "z2")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +81,15 @@ def _changes(setting: TrainingSetting) -> Iterator[_Change]:
     if not setting.checkpointing:
         yield _Change("extra without disable_gradient_checkpointing", 6, {"checkpointing": True})
     if setting.world > 1:
-        for stage, cost in ((2, 5), (3, 10)):
-            if setting.sharding < stage and not (stage == 3 and setting.method == "qlora"):
-                yield _Change(f"deepspeed: z{stage}", cost, {"sharding": stage})
+        for stage, cost in (("z2", 5), ("z3", 10)):
+            if setting.sharding in _BEFORE[stage] and not (stage == "z3" and setting.method == "qlora"):
+                yield _Change(f"deepspeed: {stage}", cost, {"sharding": stage})
         if not setting.offload:
-            yield _Change("deepspeed: z3-offload", 30, {"sharding": 3, "offload": True})
+            yield _Change("deepspeed: z3-offload", 30, {"sharding": "z3", "offload": True})
     if setting.method == "lora":
         yield _Change("quantization: nf4", 12, {"method": "qlora"})
     if setting.method == "full":
         yield _Change("method: lora", 15, {"method": "lora"})
     for many in (2, 4, 8):
         if setting.world < many and setting.method != "qlora":
-            yield _Change(f"{many} GPUs with deepspeed: z3", 25 + many, {"world": many, "sharding": 3})
+            yield _Change(f"{many} GPUs with deepspeed: z3", 25 + many, {"world": many, "sharding": "z3"})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
-from bundler.planning.training_memory import TrainingSetting
 
 GB = 10**9
 
@@ -29,6 +29,6 @@ def deepspeed_estimate(shape: DecoderShape, setting: TrainingSetting) -> int:
     Stage 2: 4 x P + 16 x P / GPUs; stage 3: 4 x the largest layer + 18 x P / GPUs
     (deepspeed/runtime/zero/stage_1_and_2.py and stage3.py, estimate_zero*_model_states_mem_needs).
     """
-    if setting.sharding == 3:
+    if setting.sharding in ("z3", "fsdp"):
         return round(4 * shape.embedding + 18 * shape.parameters / setting.world)
     return round(4 * shape.parameters + 16 * shape.parameters / setting.world)

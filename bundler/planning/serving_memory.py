@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bundler.planning.shape import DecoderShape
@@ -36,7 +37,11 @@ class ServingSetting:
 
 @dataclass(frozen=True, slots=True)
 class ServingPlan:
-    """Bytes of one GPU; `kv_tokens` is what all requests at once may hold, and so the longest max_model_len."""
+    """Bytes of one GPU; `kv_tokens` is what all requests at once may hold, and so the longest max_model_len.
+
+    `peak_bytes` is the sum of the breakdown: what the server holds once it answers, or would need where it does not
+    fit. `least_bytes` is what it needs to start and to take one request of the length that is wanted.
+    """
 
     weights_bytes: int
     activation_bytes: int
@@ -48,6 +53,11 @@ class ServingPlan:
     full_length_sequences: int
     fits: bool
     problems: tuple[str, ...]
+    peak_bytes: int
+    low_bytes: int
+    high_bytes: int
+    least_bytes: int
+    breakdown: Mapping[str, int]
 
 
 def kv_bytes_per_token(shape: DecoderShape, setting: ServingSetting) -> int:
@@ -74,28 +84,60 @@ def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str
     return tuple(found)
 
 
-def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -> ServingPlan:
-    """Whether vLLM starts on GPUs of this memory, and what then fits.
-
-    The weights of the last stage (it has lm_head; with one stage, the embedding too) and one profile run of
-    `batched_tokens` (gate and up in the compute dtype, the residual twice, logits of `max_num_seqs` in fp32) are
-    taken from the budget; the rest is KV cache. The profile run is an estimate from the shape, not measured.
-    """
+def weights_bytes(shape: DecoderShape, setting: ServingSetting) -> int:
+    """Weights on one GPU of the last stage, which has lm_head; with one stage it has the embedding too."""
     width = BYTES.get(setting.quantization) if setting.quantization else setting.dtype_bytes
     linear = shape.linear * (width or 2.0) / setting.tensor * -(-shape.layers // setting.pipeline) / shape.layers
     tables = 2 if setting.pipeline == 1 and not shape.tied else 1
-    weights = round(linear + (shape.embedding * tables / setting.tensor + shape.other) * setting.dtype_bytes)
+    return round(linear + (shape.embedding * tables / setting.tensor + shape.other) * setting.dtype_bytes)
+
+
+def activation_bytes(shape: DecoderShape, setting: ServingSetting) -> int:
+    """One run of `batched_tokens`: gate and up in the compute dtype, the residual twice; logits of `max_num_seqs` in
+    fp32. An estimate from the shape, not measured.
+    """
     run = setting.batched_tokens * setting.dtype_bytes
-    activation = run * (3 * shape.active_intermediate // setting.tensor + 4 * shape.hidden)
-    activation += setting.max_num_seqs * shape.vocab * 4
+    run *= 3 * shape.active_intermediate // setting.tensor + 4 * shape.hidden
+    return run + setting.max_num_seqs * shape.vocab * 4
+
+
+def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -> ServingPlan:
+    """Whether vLLM starts on GPUs of this memory, and what then fits.
+
+    Weights, one profile run and what is outside torch are taken from the budget; the rest is KV cache.
+    """
+    weights, activation = weights_bytes(shape, setting), activation_bytes(shape, setting)
     budget = int(gpu_bytes * setting.utilization)
     cache = max(0, budget - weights - activation - NON_TORCH)
-    per_token = kv_bytes_per_token(shape, setting)
-    tokens = cache // per_token // BLOCK * BLOCK
+    tokens = cache // kv_bytes_per_token(shape, setting) // BLOCK * BLOCK
     wanted = setting.max_model_len or shape.max_positions
     problems = list(parallel_problems(shape, setting))
     if tokens < max(1, wanted):
         problems.append(f"the KV cache holds {tokens} tokens, fewer than a sequence of {wanted}")
+    return serving_plan(shape, setting, budget, cache, tokens, tuple(problems), least_tokens=wanted)
+
+
+def serving_plan(
+    shape: DecoderShape,
+    setting: ServingSetting,
+    budget: int,
+    cache: int,
+    tokens: int,
+    problems: tuple[str, ...],
+    *,
+    least_tokens: int,
+) -> ServingPlan:
+    """The account of a server whose cache is known, by vLLM's rule or another's. Without room for `least_tokens` it
+    would not start, or not answer.
+
+    The interval is a guess: half of what is estimated (the run, and what is outside torch) to both sides. Where there
+    is a cache it gives way to what the estimates miss, so the low end is the peak itself; above it are CUDA graphs,
+    captured after the cache was sized and counted nowhere.
+    """
+    weights, activation = weights_bytes(shape, setting), activation_bytes(shape, setting)
+    per_token = kv_bytes_per_token(shape, setting)
+    wanted = max(1, setting.max_model_len or shape.max_positions)
+    peak, estimated = weights + activation + NON_TORCH + cache, activation + NON_TORCH
     return ServingPlan(
         weights,
         activation,
@@ -104,7 +146,12 @@ def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -
         per_token,
         tokens,
         min(tokens, shape.max_positions or tokens),
-        tokens // max(1, wanted),
+        tokens // wanted,
         not problems,
-        tuple(problems),
+        problems,
+        peak_bytes=peak,
+        low_bytes=peak if cache else peak - estimated // 2,
+        high_bytes=peak + estimated // 2,
+        least_bytes=weights + estimated + max(1, least_tokens) * per_token,
+        breakdown={"weights": weights, "activations": activation, "kv_cache": cache, "cuda_context": NON_TORCH},
     )

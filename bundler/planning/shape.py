@@ -21,6 +21,10 @@ class ShapeUnknown(ManifestInvalid):
     """A config.json is not of a decoder that we can count."""
 
 
+class NotCounted(ShapeUnknown):
+    """A config.json is well, and of an architecture that no formula is written for."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
     """What memory depends on; sizes in elements. `experts` is 0 for a dense model."""
@@ -49,7 +53,7 @@ class DecoderShape:
         """From the members of a config.json. Raises ShapeUnknown."""
         kind = str(config.get("model_type"))
         if kind not in KNOWN:
-            raise ShapeUnknown(
+            raise NotCounted(
                 f"the memory of a model of type {kind!r} can't be planned",
                 because=f"its config.json is none of {', '.join(sorted(KNOWN))}",
                 hint="bundle build MANIFEST   # goes on without a plan of the memory",

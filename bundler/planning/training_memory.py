@@ -3,43 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-from bundler.planning.activations import Activations, activations
+from bundler.planning.activations import Activations, activations, repeated_kv
+from bundler.planning.held import Held, held
+from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
 
-Method = Literal["full", "freeze", "lora", "qlora"]
-NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # 4 bits, a byte for 64 of them, a float for 256 of those (QLoRA, section 3)
-NF4_LAYER = 2560  # tables of one layer, each in blocks of 512 bytes
 WORKSPACE = 2 * 32 * 2**20  # cuBLAS on Hopper, one for the thread of forward and one for that of backward
 CONTEXT = 804_000_000  # seen on an H100, CUDA 13.0, torch 2.11: memory of the device less torch's reserve
-NCCL = 512 * 2**20  # not measured here
+NCCL = {"none": 0.9e9, "fsdp": 1.0e9}  # seen on two H100 (NVLink, NVLS off), beyond the context of one GPU
+NCCL_DEEPSPEED = 1.6e9  # as above; it opens more communicators
 FRAGMENTATION = 0.13  # reserve over peak: the middle of the runs in docs/memory-measurements.jsonl is 1.12
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSetting:
-    """How a model is trained. `sharding` is DeepSpeed's stage, or 3 for FSDP with full sharding."""
-
-    method: Method = "lora"
-    batch: int = 1
-    cutoff_len: int = 2048
-    rank: int = 8
-    checkpointing: bool = True
-    liger: bool = False
-    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
-    pure: bool = False
-    """Trains the weights in `dtype` themselves, without fp32 masters (LLaMA-Factory's pure_bf16)."""
-    sharding: Literal[0, 1, 2, 3] = 0
-    offload: bool = False
-    world: int = 1
-    freeze_layers: int = 2
-    sequences: int = 1
-    """Sequences of a sample: two where it is a better and a worse answer (dpo, rm), or has a KL term (kto)."""
-
-    @property
-    def tokens(self) -> int:
-        return self.batch * self.sequences * self.cutoff_len
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,119 +29,87 @@ class MemoryPlan:
     breakdown: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Static:
-    weights: float
-    adapter: float
-    gradients: float
-    states: float
-    update: float
-    trainable: int
-
-
 def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
     """The peak of one GPU: the highest of the moments of a step, once optimizer states exist.
 
     The moments: the end of forward, the loss's backward, the recomputation of the last layer and of the first,
     and the optimizer's update. Which one is highest is `moment`.
     """
-    static = _static(shape, setting)
-    acts = activations(shape, setting)
-    moments = _moments(static, acts)
+    have = held(shape, setting)
+    moments = _moments(have, activations(shape, setting))
     moment = max(moments, key=lambda name: sum(moments[name].values()))
-    buffers = _buffers(shape, setting, static.trainable)
     parts = {
-        "weights": static.weights,
-        "adapter": static.adapter,
-        "optimizer_states": static.states,
+        "weights": have.weights,
+        "adapter": have.adapter,
+        "optimizer_states": have.states,
         "gradients": 0.0,
         "activations": 0.0,
         "recomputation": 0.0,
         "logits_and_loss": 0.0,
         "optimizer_update": 0.0,
         "workspace": WORKSPACE,
-        "communication": buffers,
+        "communication": 0.0,
     } | moments[moment]
+    parts["gradients"] += have.kept_gradients
+    parts["communication"] += have.buffers
     breakdown = {name: round(value) for name, value in parts.items()}
     peak = sum(breakdown.values())
-    measured = setting.world == 1 and setting.dtype == "bf16" and not setting.pure and not shape.experts
-    spread = 0.03 if measured else 0.12
-    outside = {"cuda_context": CONTEXT, "nccl": NCCL if setting.world > 1 else 0}
+    spread = 0.03 if is_measured(setting) else 0.12
+    outside = {"cuda_context": CONTEXT, "nccl": _nccl(setting)}
     breakdown |= outside | {"fragmentation": round(peak * FRAGMENTATION)}
-    host = static.trainable * 12 / setting.world if setting.offload else 0  # masters and both moments in fp32
     return MemoryPlan(
         peak,
         round(peak * (1 - spread)),
-        round(peak * (1 + spread)),
+        round(peak * (1 + spread)) + repeated_kv(shape, setting),
         peak + sum(outside.values()) + breakdown["fragmentation"],
-        round(host),
+        round(have.host),
         moment,
         breakdown,
     )
 
 
-def _static(shape: DecoderShape, setting: TrainingSetting) -> _Static:
-    full = shape.parameters
-    width = 4 if setting.dtype == "fp32" else 2
-    weights, adapter = float(full * width), 0.0
-    if setting.method == "full":
-        trainable = full
-        each = width if setting.pure else 4
-        weights = float(full * each)
-    elif setting.method == "freeze":
-        trainable = (full - shape.embedding * (1 if shape.tied else 2) - shape.hidden) // shape.layers
-        trainable *= min(setting.freeze_layers, shape.layers)
-        each = width if setting.pure else 4
-        weights += trainable * (each - width)
-    else:
-        trainable, each = shape.lora(setting.rank), 4
-        adapter = float(trainable * each)
-        if setting.method == "qlora":
-            weights -= shape.linear * (width - NF4_BYTES) - shape.linear_count * NF4_LAYER
-    gradients, update = float(trainable * each), float(trainable * each)
-    states = 2 * update
-    stage, world = setting.sharding, max(1, setting.world)
-    if stage >= 3:
-        weights, adapter = weights / world, adapter / world
-    if stage >= 2:
-        gradients /= world
-    if stage >= 1:
-        states, update = states / world, update / world
-    if setting.offload and stage:
-        states = update = 0.0
-    return _Static(weights, adapter, gradients, states, update, trainable)
+def is_measured(setting: TrainingSetting) -> bool:
+    """Whether the formulas were compared with GPUs for such a setting (docs/memory.md)."""
+    exact = setting.dtype == "bf16" or (setting.world == 1 and setting.checkpointing)
+    shared = setting.sharding == "none" or (setting.sharding != "z0" and setting.method != "qlora")
+    return exact and shared and setting.world <= 2 and not setting.offload
 
 
-def _moments(static: _Static, acts: Activations) -> dict[str, dict[str, float]]:
-    kept, grads = acts.kept, static.gradients
+def _nccl(setting: TrainingSetting) -> int:
+    return round(NCCL.get(setting.sharding, NCCL_DEEPSPEED)) if setting.world > 1 else 0
+
+
+def _moments(have: Held, acts: Activations) -> dict[str, dict[str, float]]:
+    kept, grads, backward = acts.kept, have.gradients, have.gathered + have.buckets
+    layers = backward + have.layer_gathered
     return {
-        "end of forward": {"activations": kept + acts.casts, "logits_and_loss": acts.forward_loss},
-        "loss backward": {"activations": kept, "logits_and_loss": acts.backward_loss},
+        "end of forward": {
+            "activations": kept + acts.casts,
+            "logits_and_loss": acts.forward_loss,
+            "communication": have.gathered,
+        },
+        "loss backward": {"activations": kept, "logits_and_loss": acts.backward_loss, "communication": backward},
         "backward of the last layer": {
             "activations": kept - acts.head,
             "recomputation": acts.layer,
             "gradients": grads * acts.first_gradients,
+            "communication": layers,
         },
         "backward of the first layer": {
             "activations": acts.one_checkpoint,
             "recomputation": acts.layer,
             "gradients": grads * acts.last_gradients,
+            "communication": layers,
         },
         "backward of the first trained layer": {
             "activations": (kept - acts.head) * acts.trained_from,
             "recomputation": acts.layer,
             "gradients": grads * acts.trained_gradients,
+            "communication": layers,
         },
-        "optimizer update": {"gradients": grads, "optimizer_update": static.update},
+        "end of backward": {
+            "gradients": grads - have.root_gradients,
+            "communication": backward + have.root,
+        },
+        "optimizer update": {"gradients": grads, "optimizer_update": have.update},
     }
-
-
-def _buffers(shape: DecoderShape, setting: TrainingSetting, trainable: int) -> float:
-    """Buckets of the gradients' reduction (DDP: a copy of them), and with stage 3 two gathered layers and lm_head."""
-    if setting.world == 1:
-        return 0.0
-    if setting.sharding == 0:
-        return trainable * 4.0
-    if setting.sharding < 3:
-        return min(trainable * 4.0, 2 * 5e8 * 2)  # DeepSpeed's reduce and gather buckets of 5e8 elements
-    return 2.0 * (2 * shape.linear // shape.layers + shape.embedding)

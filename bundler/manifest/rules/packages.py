@@ -14,6 +14,10 @@ from bundler.manifest.findings import KeyPath, Problem, shown
 from bundler.manifest.pins import read_pins
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
+from bundler.manifest.version import Version
+
+_NEAT_FROM, _NEAT_BELOW = Version("0.9.4"), Version("0.9.5")
+_NEAT_TRANSFORMERS = "4.53.0"
 
 
 def packaged(manifest: Manifest) -> Iterator[Problem]:
@@ -49,6 +53,25 @@ def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
         yield ("train", "swanlab", "mode"), train.swanlab.mode, "swanboard"
 
 
+def neat_packing(manifest: Manifest) -> Iterator[Problem]:
+    """LF 0.9.4 takes no `neat_packing` with transformers 4.53 or newer (hparams/parser.py, get_train_args)."""
+    from packaging.version import Version as Release
+
+    train = manifest.train
+    image = manifest.images.get(train.image) if train else None
+    if not train or not train.neat_packing or not isinstance(image, DockerfileImage):
+        return
+    if not _NEAT_FROM <= train.llamafactory < _NEAT_BELOW:
+        return
+    pin = read_pins(image.dockerfile.resolved).get("transformers")
+    if pin and pin.version and Release(pin.version) >= Release(_NEAT_TRANSFORMERS):
+        because = f"LLaMA-Factory {train.llamafactory} refuses it with transformers {_NEAT_TRANSFORMERS} and newer"
+        because += f", and the image has {pin.shown('transformers')}"
+        concerns = (("train", "llamafactory"), ("images", train.image, "dockerfile"))
+        expected = f"'packing: true', or transformers below {_NEAT_TRANSFORMERS}"
+        yield Problem(("train", "neat_packing"), "true", expected, because, concerns=concerns)
+
+
 def _template(directory: Path) -> str:
     try:
         return (directory / "Dockerfile.j2").read_text(encoding="utf-8")
@@ -56,4 +79,4 @@ def _template(directory: Path) -> str:
         return ""
 
 
-RULES = (packaged,)
+RULES = (packaged, neat_packing)

@@ -6,11 +6,10 @@ from bundler.core.size import format_size
 from bundler.node.facts import Disk, Facts
 from bundler.node.findings import Finding, Severity, good, unread
 from bundler.node.needs import Needs
+from bundler.store.unpacked import UNPACKED
 
 HEADROOM = 1.1
 """Space asked for beyond what is needed."""
-UNPACKED = 2.9
-"""Bytes that an engine takes for a byte of gzip layers: 2.3 GB for 0.8 GB, measured on PyTorch images."""
 _LOW = 0.1
 """The share of a file system or of its inodes, free, below which gpud 4a8de33a warns."""
 _FEW = 100_000

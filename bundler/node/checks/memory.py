@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bundler.core.size import format_size
+from bundler.manifest.lock import GpuMemory, Workload
 from bundler.node.facts import Facts, Gpu
 from bundler.node.findings import Finding, Severity, good, unread
 from bundler.node.needs import Needs, setting
@@ -33,18 +34,29 @@ def gpu_memory(facts: Facts, needs: Needs) -> Finding:
 
 
 def gpu_memory_free(facts: Facts, needs: Needs) -> Finding:
-    """Is as much free as the servers take at their start? What this bundle's own containers hold counts as free.
+    """Is as much free as the workloads take? What this bundle's own containers hold counts as free.
 
-    They get GPUs from the first on, and share it. A service that takes no share of the memory (LLaMA Board,
-    LLaMA-Factory's API) is not judged.
+    Servers say by their flags what they take at their start, jobs by what `bundle plan` predicted of them.
+    """
+    found = _servers(facts, needs) or _predicted(facts, needs)
+    return found or good("gpu-memory-free", "enough" if needs.gpus else "none needed")
+
+
+def _servers(facts: Facts, needs: Needs) -> Finding | None:
+    """They get GPUs from the first on, and share it. A service that takes no share of the memory (LLaMA Board,
+    LLaMA-Factory's API) is not judged, nor is SGLang here: its share is of what is free when it starts
+    (0.4.6.post5, model_runner.py, profile_max_num_token), and counts for those beside it alone.
     """
     taken = [0.0] * len(facts.gpus)
     for workload in needs.workloads:
-        share = setting(workload, "gpu_memory_utilization") or setting(workload, "mem_fraction_static")
+        of_free = setting(workload, "mem_fraction_static")
+        share = setting(workload, "gpu_memory_utilization") or of_free
         if not workload.is_service or not share:
             continue
         for at, gpu in enumerate(facts.gpus[: workload.gpus]):
             beside, taken[at] = taken[at], taken[at] + float(share)
+            if of_free:
+                continue
             wanted = int(gpu.memory_total * taken[at])
             if gpu.memory_free + _held_by_us(gpu, needs) < wanted:
                 return Finding(
@@ -57,7 +69,45 @@ def gpu_memory_free(facts: Facts, needs: Needs) -> Finding:
                     remedy=_PROCESSES,
                     needed=format_size(wanted),
                 )
-    return good("gpu-memory-free", "enough" if needs.gpus else "none needed")
+    return None
+
+
+def _predicted(facts: Facts, needs: Needs) -> Finding | None:
+    """What the lock predicts, the worst first: less than the least blocks where the formulas were measured.
+
+    A service is held to its least alone: above it, its cache takes what there is.
+    """
+    tight: Finding | None = None
+    for workload in needs.workloads:
+        memory = needs.predicted.get(workload.name)
+        if memory is None:
+            continue
+        for gpu in facts.gpus[: workload.gpus]:
+            free = gpu.memory_free + _held_by_us(gpu, needs)
+            if free < memory.least_bytes:
+                severity = Severity.BLOCK if memory.basis == "measured" else Severity.WARN
+                short = _short(workload, memory, gpu, free, severity)
+                if severity is Severity.BLOCK:
+                    return short
+                tight = tight or short
+            elif free < memory.device_bytes and not workload.is_service:
+                tight = tight or _short(workload, memory, gpu, free, Severity.WARN)
+    return tight
+
+
+def _short(workload: Workload, memory: GpuMemory, gpu: Gpu, free: int, severity: Severity) -> Finding:
+    enough = free >= memory.least_bytes
+    wanted = memory.device_bytes if enough else memory.least_bytes
+    said = "with fragmentation takes about" if enough else "takes at least"
+    by = "measured on such a training" if memory.basis == "measured" else "by formula, not compared with a GPU"
+    return Finding(
+        "gpu-memory-free",
+        severity,
+        f"{format_size(free)} of GPU {gpu.index} are free, {workload.name} {said} {format_size(wanted)}",
+        why=f"it may run out of memory; predicted by bundle plan when the bundle was built, {by}",
+        remedy=_PROCESSES,
+        needed=format_size(wanted),
+    )
 
 
 def _held_by_us(gpu: Gpu, needs: Needs) -> int:

@@ -1,0 +1,94 @@
+"""From the manifest's words to the terms of the predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bundler.manifest.schema import Target
+from bundler.manifest.serving import SglangService, VllmService
+from bundler.manifest.training import Train
+from bundler.planning import ServingSetting, TrainingSetting
+from bundler.planning.sglang_memory import CAPTURED, chunk
+from bundler.planning.training_memory import is_measured as setting_is_measured
+from bundler.workloads.train_arguments import precision
+
+PAIRED = ("dpo", "rm", "kto")
+"""Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
+
+
+def training_setting(train: Train, target: Target) -> TrainingSetting:
+    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
+    extra = train.extra
+    sharding = "fsdp" if train.fsdp != "none" else train.deepspeed.removesuffix("-offload")
+    return TrainingSetting(
+        method="qlora" if train.quantization == "nf4" else train.method,
+        batch=train.batch_size,
+        sequences=2 if train.stage in PAIRED else 1,
+        cutoff_len=train.cutoff_len,
+        rank=train.lora.rank,
+        checkpointing=not extra.get("disable_gradient_checkpointing", False),
+        liger=train.liger,
+        dtype=precision(train, target),  # type: ignore[arg-type]
+        pure=bool(extra.get("pure_bf16", False)),
+        sharding=sharding,  # type: ignore[arg-type]
+        offload="-offload" in f"{train.deepspeed}{train.fsdp}",
+        freeze_layers=abs(train.freeze.layers),
+        world=max(1, target.count),
+    )
+
+
+def is_measured(train: Train, setting: TrainingSetting) -> bool:
+    """Whether the formulas were compared with GPUs for such a training (docs/memory.md)."""
+    return train.stage in ("sft", "pt") and not train.unsloth and setting_is_measured(setting)
+
+
+def quantization(service: VllmService | SglangService, files: str | None) -> str | None:
+    """How the linear layers are quantized: as the manifest says, else as the model's `files` are by its config."""
+    said = service.quantization if isinstance(service, VllmService) else _extra(service, "quantization")
+    return str(said) if said else files
+
+
+def vllm_setting(service: VllmService, method: str | None = None) -> ServingSetting:
+    """The manifest's words, with what `extra` says of the flags that change memory, in the terms of the prediction.
+    `method` is one of BYTES: how the model is quantized.
+    """
+    return ServingSetting(
+        tensor=service.tensor_parallel,
+        pipeline=service.pipeline_parallel,
+        dtype_bytes=4 if service.dtype == "float32" else 2,
+        quantization=method,
+        kv_bytes=_kv_bytes(service),
+        max_model_len=service.max_model_len,
+        max_num_seqs=service.max_num_seqs or 256,
+        utilization=service.gpu_memory_utilization,
+        batched_tokens=_tokens(service, "max_num_batched_tokens") or 8192,
+    )
+
+
+def sglang_setting(service: SglangService, gpu_bytes: int, method: str | None = None) -> ServingSetting:
+    """The same for SGLang."""
+    return ServingSetting(
+        tensor=service.tensor_parallel,
+        dtype_bytes=4 if service.dtype == "float32" else 2,
+        quantization=method,
+        kv_bytes=_kv_bytes(service),
+        max_model_len=service.context_length,
+        max_num_seqs=service.max_running_requests or CAPTURED,
+        utilization=service.mem_fraction_static,
+        batched_tokens=_tokens(service, "chunked_prefill_size") or chunk(gpu_bytes),
+    )
+
+
+def _kv_bytes(service: VllmService | SglangService) -> int:
+    """Both have fp8 caches, by the same flag."""
+    return 1 if str(_extra(service, "kv_cache_dtype")).startswith("fp8") else 2
+
+
+def _tokens(service: VllmService | SglangService, key: str) -> int | None:
+    stated = _extra(service, key)
+    return stated if type(stated) is int and stated > 0 else None
+
+
+def _extra(service: VllmService | SglangService, key: str) -> Any:
+    """A flag of `extra`, which a person may write with `-` or `_`."""
+    return service.extra.get(key, service.extra.get(key.replace("_", "-")))

@@ -1,0 +1,50 @@
+"""How a model is trained, in the terms that its memory depends on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["full", "freeze", "lora", "qlora"]
+Sharding = Literal["none", "z0", "z2", "z3", "fsdp"]
+"""What the GPUs share out: nothing (one GPU, or DDP), or what DeepSpeed's stage does, or FSDP with full sharding."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSetting:
+    """How a model is trained, on `world` GPUs."""
+
+    method: Method = "lora"
+    batch: int = 1
+    cutoff_len: int = 2048
+    rank: int = 8
+    checkpointing: bool = True
+    liger: bool = False
+    dtype: Literal["bf16", "fp16", "fp32"] = "bf16"
+    pure: bool = False
+    """Trains the weights in `dtype` themselves, without fp32 masters (LLaMA-Factory's pure_bf16)."""
+    sharding: Sharding = "none"
+    offload: bool = False
+    world: int = 1
+    freeze_layers: int = 2
+    sequences: int = 1
+    """Sequences of a sample: two where it is a better and a worse answer (dpo, rm), or has a KL term (kto)."""
+
+    @property
+    def tokens(self) -> int:
+        return self.batch * self.sequences * self.cutoff_len
+
+    @property
+    def width(self) -> int:
+        """Bytes of a number that is computed with."""
+        return 4 if self.dtype == "fp32" else 2
+
+    @property
+    def autocast(self) -> bool:
+        """Whether trained fp32 weights are cast for each use: DeepSpeed and FSDP hold copies in bf16 instead."""
+        return self.sharding == "none" and not self.pure
+
+    @property
+    def deepspeed(self) -> bool:
+        """Whether DeepSpeed trains: it computes in bf16 throughout, adapters included, without autocast."""
+        return self.sharding in ("z0", "z2", "z3")
