@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -70,9 +71,7 @@ class Page:
     def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, media: str = "") -> None:
         """Load a file and wait until it is laid out, in a window of this width (under 500: a phone)."""
         mobile = width < 500
-        self.call(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.events.clear()
@@ -107,6 +106,7 @@ class Page:
 @contextmanager
 def browsing(profile: Path) -> Iterator[Page]:
     """A browser with a new profile in this directory, ended at the end."""
+    assert shutil.which(PROGRAM), f"{PROGRAM} is not installed: make setup"
     their_in, our_out = os.pipe()
     our_in, their_out = os.pipe()
     arguments = [PROGRAM, *_FLAGS, f"--user-data-dir={profile}"]

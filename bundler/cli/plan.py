@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bundler.cli import options
+from bundler.cli import html, options
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -20,16 +20,20 @@ from bundler.planning.datasets.verdict import DatasetVerdict
 @click.command("plan")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--config", "configs", multiple=True, metavar="MODEL=FILE", help="A model's config.json.")
+@html.option
 @options.store
 @options.output
 @options.running("plan")
-def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, events: Events) -> None:
+def command(
+    manifest: Path, configs: tuple[str, ...], report: Path | None, store: Path, output: str, events: Events
+) -> None:
     """Say whether a manifest fits its GPUs, what would make it fit, and what becomes of its data. Fetches nothing.
 
     \b
     bundle plan manifests/qwen3-32b-l20x4.yaml --config base=Qwen3-32B/config.json
     bundle plan my-manifest.yaml              # models that a lock pins, or that are directories here
     bundle plan my-manifest.yaml -o json
+    bundle plan my-manifest.yaml --html report.html   # one page, to look at and to hand on
     """
     from bundler.manifest.loader import load
     from bundler.operations.judge_data import judge_datasets, require_usable
@@ -46,7 +50,12 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
         there = ", ".join(sorted(wanted.models))
         raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
     result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
-    options.show(output, document(result), text(result))
+    lines = text(result)
+    if report:
+        from bundler.report import plan_page
+
+        lines += "\n" + html.write_page(report, plan_page(document(result), f"{wanted.name}:{wanted.version}"))
+    options.show(output, document(result), lines)
     if not result.fits:
         raise CheckRefused(
             f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",

@@ -13,6 +13,12 @@ from bundler.report.histogram import Bucket, histogram
 from bundler.report.parts import words
 from bundler.report.svg import figure, rect, text
 
+_WARNINGS = {
+    "duplicates": "records that are there more than once",
+    "empty_answers": "empty answers",
+    "placeholders": "placeholders that were left in",
+    "overlap": "records that are also in data to measure on",
+}
 _LONGEST = 10
 """So many of the longest records are listed."""
 
@@ -71,7 +77,7 @@ def _dataset(name: str, one: Mapping[str, Any]) -> DatasetView:
         one.get("failure") or "",
         one.get("unread") or "",
         tuple(one.get("notes") or ()),
-        tuple((words(kind), many) for kind, many in counted.items() if many),
+        tuple((_WARNINGS.get(kind, words(kind)), many) for kind, many in counted.items() if many),
         _lengths(name, one["lengths"]) if one.get("lengths") else None,
     )
 
@@ -85,8 +91,10 @@ def _kept(name: str, records: int, kept: int, dropped: int) -> Markup:
 
 def _kept_bar(records: int, kept: int, dropped: int) -> Iterator[Markup]:
     yield rect(0, 0, 1, 24, "track")
-    yield rect(0, 0, kept / records, 24, "part mint", f"kept: {count(kept)}")
-    yield rect(kept / records, 0, dropped / records, 24, "part orange", f"dropped: {count(dropped)}")
+    if kept:
+        yield rect(0, 0, kept / records, 24, "part mint", f"kept: {count(kept)}")
+    if dropped:
+        yield rect(kept / records, 0, dropped / records, 24, "part orange", f"dropped: {count(dropped)}")
     for at, share, said in ((0.0, kept / records, "kept"), (kept / records, dropped / records, "dropped")):
         if share > 0.25:
             yield text(at + share / 2, 16.5, f"{said} {per_cent(share)}", "letter", "middle")

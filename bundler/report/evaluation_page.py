@@ -8,9 +8,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bundler.report.figures import count, ticks
+from bundler.report.figures import ticks
 from bundler.report.rendering import render
 from bundler.report.svg import figure, line, rect, text
+from bundler.report.verdict import Verdict
 
 SHOWN = 500
 """So many answers are on the page; the rest is in the files of the results."""
@@ -59,8 +60,7 @@ def evaluation_page(evaluation: Mapping[str, Any]) -> str:
         samples=len(answers),
         base_right=sum(one.base_right for one in answers),
         tuned_right=sum(one.tuned_right for one in answers),
-        look="good" if metrics and all(one.change >= 0 for one in metrics) else "note",
-        sentence=_sentence(metrics),
+        verdict=_verdict(metrics),
         results=evaluation["results"],
     )
 
@@ -71,11 +71,15 @@ def _answer(number: int, one: Mapping[str, str]) -> Answer:
     return Answer(number, one["prompt"], label, base, tuned, base.strip() == right, tuned.strip() == right)
 
 
-def _sentence(metrics: Sequence[Metric]) -> str:
+def _verdict(metrics: Sequence[Metric]) -> Verdict:
     if not metrics:
-        return "There are no figures that both models have."
-    better = sum(one.change > 0 for one in metrics)
-    return f"The tuned model is ahead in {count(better)} of {count(len(metrics))} figures."
+        return Verdict("note", "Not measured", "There are no figures that both models have.")
+    better, worse = (sum(one.change * sign > 0 for one in metrics) for sign in (1, -1))
+    said = "; ".join(f"{one.name} {one.base:.2f} before and {one.tuned:.2f} after" for one in metrics[-1:])
+    if not worse:
+        word = f"Better in {better} of {len(metrics)} figures" if better else "No difference"
+        return Verdict("good" if better else "note", word, f"{said}.")
+    return Verdict("warn", f"Worse in {worse} of {len(metrics)} figures", f"{said}.")
 
 
 def _chart(metrics: Sequence[Metric]) -> Markup:

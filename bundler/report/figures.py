@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 
 from bundler.core.size import format_duration, format_size
@@ -20,6 +21,11 @@ def size(count: float) -> str:
 def duration(seconds: float) -> str:
     """Seconds, for people."""
     return format_duration(seconds).replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def on_axis(label: str) -> str:
+    """A size or a duration as a scale has it, whose numbers are round: without `.0` and without `0 s`."""
+    return re.sub(r"\.0(?=\s)|(?<=min)\s0\ss$|(?<=h)\s0\smin$", "", label)
 
 
 def count(number: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bundler.report.figures import per_cent, size, ticks
+from bundler.report.figures import on_axis, per_cent, size, ticks
 from bundler.report.parts import Part, parts
 from bundler.report.svg import dot, element, figure, line, rect, text
 
@@ -94,9 +94,7 @@ def _ordered(breakdown: Mapping[str, int]) -> tuple[Part, ...]:
     return parts({name: breakdown[name] for name in (*_ORDER, *middle, *_LAST) if name in breakdown})
 
 
-def _bar(
-    title: str, shown: Sequence[Part], gpu_bytes: int, interval: Interval | None, *, budget: int = 0
-) -> MemoryBar:
+def _bar(title: str, shown: Sequence[Part], gpu_bytes: int, interval: Interval | None, *, budget: int = 0) -> MemoryBar:
     total = sum(part.bytes for part in shown)
     said = [f"{part.letter} {part.name} {size(part.bytes)}" for part in shown]
     described = f"{size(total)} of {size(gpu_bytes)}, {per_cent(total / gpu_bytes)}: {'; '.join(said)}."
@@ -145,6 +143,6 @@ def _whisker(interval: Interval, top: float) -> Iterator[Markup]:
 
 def _axis(top: float) -> Iterator[Markup]:
     foot = _TOP + _BAR
-    for value in ticks(top, 4):
+    for value in ticks(top):
         yield line(value / top, foot, value / top, foot + 5, "tick")
-        yield text(value / top, foot + 19, size(value) if value else "0", "label")
+        yield text(value / top, foot + 19, on_axis(size(value)) if value else "0", "label")

@@ -10,16 +10,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _WORDS = {"cuda_context": "CUDA context", "nccl": "NCCL", "kv_cache": "KV cache", "logits_and_loss": "logits and loss"}
+"""Names that are not their keys with spaces."""
 _COLOURS = {
     "weights": "blue",
     "adapter": "cyan",
     "gradients": "yellow",
     "optimizer_states": "orange",
-    "optimizer_update": "pear",
+    "optimizer_update": "olive",
     "activations": "mint",
-    "recomputation": "olive",
+    "recomputation": "pear",
     "logits_and_loss": "pink",
-    "kv_cache": "mint",
+    "kv_cache": "pear",
     "workspace": "cyan",
     "communication": "yellow",
     "cuda_context": "grey",

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bundler.report.figures import duration, size, ticks
+from bundler.report.figures import duration, on_axis, size, ticks
 from bundler.report.parts import Part, shared, words
 from bundler.report.svg import figure, line, rect, text
 
@@ -81,9 +81,9 @@ def disk(found: Mapping[str, Any] | None) -> Disk | None:
 def _machines(machines: Sequence[Machine]) -> Iterator[Markup]:
     top = 1.02 * (max(max(one.bytes, sum(part.bytes for part in one.parts)) for one in machines) or 1)
     foot = _ROW * len(machines)
-    for value in ticks(top, 4):
+    for value in ticks(top):
         yield line(value / top, 0, value / top, foot, "grid")
-        yield text(value / top, foot + 16, size(value) if value else "0", "label")
+        yield text(value / top, foot + 16, on_axis(size(value)) if value else "0", "label")
     for row, one in enumerate(machines):
         y = row * _ROW + 20
         yield text(0, y - 6, one.name, "label strong", "start")
@@ -109,7 +109,8 @@ def time(found: Mapping[str, Any] | None) -> Time | None:
         steps.append(Step(words(one["step"]), begins, one["seconds"], moved, rate, basis, colour))
         begins += one["seconds"]
     said = "; ".join(f"{one.name} {duration(one.seconds)} ({one.basis})" for one in steps)
-    return Time(figure("Time along the path", said, _ROW * len(steps) + 22, _steps(steps, begins)), tuple(steps), begins)
+    chart = figure("Time along the path", said, _ROW * len(steps) + 22, _steps(steps, begins))
+    return Time(chart, tuple(steps), begins)
 
 
 def _steps(steps: Sequence[Step], total: float) -> Iterator[Markup]:
@@ -118,7 +119,7 @@ def _steps(steps: Sequence[Step], total: float) -> Iterator[Markup]:
     for number in range(int(top / apart) + 1):
         at = number * apart / top
         yield line(at, 0, at, foot, "grid")
-        yield text(at, foot + 16, duration(number * apart) if number else "0", "label")
+        yield text(at, foot + 16, on_axis(duration(number * apart)) if number else "0", "label")
     for row, one in enumerate(steps):
         y = row * _ROW + 20
         left, width = one.begins / top, max(one.seconds / top, 0.004)

@@ -100,9 +100,9 @@ def _data(data: Mapping[str, Any]) -> Iterator[FindingView]:
         elif not one["usable"]:
             yield FindingView("bad", f"No record of dataset {name} is kept.", _reasons(one))
         elif one["dropped"]:
+            many = f"{count(one['dropped'])} of {count(one['records'])} records of {name}"
             part = per_cent(one["dropped"] / one["records"])
-            what = f"{count(one['dropped'])} of {count(one['records'])} records of {name} ({part}) are dropped silently."
-            yield FindingView("warn", what, _reasons(one))
+            yield FindingView("warn", f"{many} ({part}) are dropped silently.", _reasons(one))
         if one.get("unread"):
             yield FindingView("note", f"Dataset {name} was not judged.", one["unread"])
         for note in one.get("notes") or ():
@@ -111,7 +111,7 @@ def _data(data: Mapping[str, Any]) -> Iterator[FindingView]:
         if lengths and lengths["truncated"]:
             part = per_cent(lengths["truncated_share"])
             what = f"{count(lengths['truncated'])} records of {name} ({part}) are cut at {count(lengths['cutoff_len'])}"
-            yield FindingView("warn", f"{what} tokens.", "What is behind the cut is not learned.")
+            yield FindingView("warn", f"{what} tokens.", "What is cut off is not learned.")
 
 
 def _reasons(one: Mapping[str, Any]) -> str:
