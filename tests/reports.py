@@ -10,7 +10,7 @@ from bundler.report import evaluation_page, plan_page
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TITLE = "qwen3-32b-l20x4:1.0"
-HOSTILE = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>\"' --> ]]> {{ 7 * 7 }} \u202e\x1b[31m\ud800"
+HOSTILE = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>\"' --> ]]> {{ 7 * 7 }} \u202e\x1b[31m\ud800" + 300 * "x"
 """What a record, a dataset's name or a model's answer may be."""
 
 Document = dict[str, Any]

@@ -11,6 +11,8 @@ from bundler.core.size import format_duration, format_size
 THIN = "\N{NARROW NO-BREAK SPACE}"
 _CONTROL = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
 """Control characters to the pictures that Unicode has of them."""
+_TURNING = dict.fromkeys((*range(0x202A, 0x202F), *range(0x2066, 0x206A)), 0xFFFD)
+"""Letters that turn the direction of what follows, so of our own words too, to the sign for what can't be shown."""
 
 
 def size(count: float) -> str:
@@ -44,9 +46,14 @@ def per_cent(part: float) -> str:
     return f"{value:.0f}{THIN}%"
 
 
+def short(words: str, most: int = 28) -> str:
+    """Words that fit over a bar on a phone."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def plain(value: object) -> str:
     """Any text, with its control characters shown instead of obeyed, and what is no character replaced."""
-    return str(value).translate(_CONTROL).encode("utf-8", "replace").decode()
+    return str(value).translate(_CONTROL | _TURNING).encode("utf-8", "replace").decode()
 
 
 def ticks(highest: float, most: int = 5) -> Sequence[float]:

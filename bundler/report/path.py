@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from bundler.report.figures import duration, on_axis, size, ticks
+from bundler.report.figures import duration, on_axis, short, size, ticks
 from bundler.report.parts import Part, shared, words
 from bundler.report.svg import figure, line, rect, text
 
@@ -86,7 +86,7 @@ def _machines(machines: Sequence[Machine]) -> Iterator[Markup]:
         yield text(value / top, foot + 16, on_axis(size(value)) if value else "0", "label")
     for row, one in enumerate(machines):
         y = row * _ROW + 20
-        yield text(0, y - 6, one.name, "label strong", "start")
+        yield text(0, y - 6, short(one.name), "label strong", "start")
         yield text(1, y - 6, size(one.bytes), "label strong", "end")
         at = 0
         for part in one.parts:
@@ -125,4 +125,4 @@ def _steps(steps: Sequence[Step], total: float) -> Iterator[Markup]:
         left, width = one.begins / top, max(one.seconds / top, 0.004)
         yield rect(left, y, width, _BAR, f"part {one.colour}", f"{one.name}: {duration(one.seconds)}, {one.basis}")
         side, anchor = (left, "start") if left < 0.6 else (min(left + width, 1.0), "end")
-        yield text(side, y - 6, f"{one.name} {duration(one.seconds)}", "label strong", anchor)
+        yield text(side, y - 6, f"{short(one.name)} {duration(one.seconds)}", "label strong", anchor)

@@ -15,7 +15,7 @@ from bundler.report.histogram import Bucket, histogram
 from bundler.report.memory import serving_bar, training_bar
 from bundler.report.parts import parts
 from bundler.report.path import disk, time
-from bundler.report.svg import figure, text
+from bundler.report.svg import element, figure, text
 from tests.reports import Document, real_plan, whole_plan
 
 GB = 1_000_000_000
@@ -169,6 +169,7 @@ def test_words_in_a_chart_are_escaped() -> None:
     drawn = figure("a<b", "c&d", 10, [text(0, 0, "<script>", "label")])
     assert "<title>a&lt;b</title><desc>c&amp;d</desc>" in drawn
     assert ">&lt;script&gt;</text>" in drawn
+    assert 'onload="' not in element("g", {"class": '" onload="x'})
 
 
 def _dataset() -> Document:
