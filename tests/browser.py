@@ -106,7 +106,7 @@ class Page:
 @contextmanager
 def browsing(profile: Path) -> Iterator[Page]:
     """A browser with a new profile in this directory, ended at the end."""
-    assert shutil.which(PROGRAM), f"{PROGRAM} is not installed: make setup"
+    assert shutil.which(PROGRAM), f"{PROGRAM} is not installed (hint: scripts/bootstrap tests)"
     their_in, our_out = os.pipe()
     our_in, their_out = os.pipe()
     arguments = [PROGRAM, *_FLAGS, f"--user-data-dir={profile}"]
