@@ -36,7 +36,7 @@ def command(
     bundle plan my-manifest.yaml --html report.html   # one page, to look at and to hand on
     """
     from bundler.manifest.loader import load
-    from bundler.operations.judge_data import judge_datasets, require_usable
+    from bundler.operations.judge_data import all_held_back, judge_datasets, require_usable
     from bundler.operations.plan import pinned_configs, plan
 
     given = {}
@@ -50,12 +50,13 @@ def command(
         there = ", ".join(sorted(wanted.models))
         raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
     result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
-    lines = text(result)
+    held = all_held_back(wanted.train, result.data) if wanted.train else None
+    said, lines = document(result, held), text(result)
     if report:
         from bundler.report import plan_page
 
-        lines += "\n" + html.write_page(report, plan_page(document(result), f"{wanted.name}:{wanted.version}"))
-    options.show(output, document(result), lines)
+        lines += "\n" + html.write_page(report, plan_page(said, f"{wanted.name}:{wanted.version}"))
+    options.show(output, said, lines)
     if not result.fits:
         raise CheckRefused(
             f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",
@@ -65,13 +66,15 @@ def command(
     require_usable(wanted, manifest, result.data, ())
 
 
-def document(result: PlanResult) -> dict[str, object]:
-    """A plan as data."""
+def document(result: PlanResult, held_back: str | None = None) -> dict[str, object]:
+    """A plan as data. `findings` has what no other member tells: that no sample is left to train on."""
     serve, train = result.serve, result.train
+    held = {"severity": "block", "what": "No sample is left to train on.", "why": held_back, "remedy": ""}
     return {
         "gpu_bytes": result.gpu_bytes,
         "gpus": result.gpus,
         "fits": result.fits,
+        "findings": [held] if held_back else [],
         "train": to_json(train) if train else None,
         "data": {name: _data(verdict) for name, verdict in result.data.items()},
         "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,

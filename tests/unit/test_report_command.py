@@ -47,6 +47,17 @@ def test_a_plan_that_is_refused_is_the_one_whose_report_is_wanted_most(tmp_path:
     assert "Does not fit" in report.read_text()
 
 
+def test_a_split_that_holds_back_every_sample_is_the_headline_though_memory_and_data_are_fine(tmp_path: Path) -> None:
+    manifest, report = tmp_path / "manifest.yaml", tmp_path / "report.html"
+    text = MANIFEST.read_text().replace("cutoff_len: 2048", "cutoff_len: 2048\n  val_size: 10").replace("../", f"{ROOT}/")
+    manifest.write_text(text.replace("data/maintenance", f"{ROOT}/manifests/data/maintenance"))
+    given = f"base={FIXTURES / 'configs/qwen3-32b/config.json'}"
+    done = CliRunner().invoke(cli, ["plan", str(manifest), "--config", given, "--html", str(report), "-q"])
+    assert isinstance(done.exception, CheckRefused)
+    assert "<strong>Can&#39;t work</strong>\n<p>No sample is left to train on.</p>" in report.read_text()
+    assert "val_size: " in report.read_text()
+
+
 def test_a_directory_is_refused_before_the_work_with_a_name_that_would_do(tmp_path: Path) -> None:
     failed = plan(tmp_path).exception
     assert isinstance(failed, NoPlaceForReport)
