@@ -10,30 +10,44 @@ from bundler.report import evaluation_page, plan_page
 
 FIXTURES = Path(__file__).parent / "fixtures"
 TITLE = "qwen3-32b-l20x4:1.0"
-HOSTILE = "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>\"' --> ]]> {{ 7 * 7 }} \u202e\x1b[31m\ud800" + 300 * "x"
+HOSTILE = (
+    "<script>window.taken = 1</script><img src=x onerror='window.taken = 1'>\"' --> ]]> {{ 7 * 7 }} "
+    "\u202e\x1b[31m\ud800" + 300 * "x"
+)
 """What a record, a dataset's name or a model's answer may be."""
 
 Document = dict[str, Any]
 
 
+def names() -> list[str]:
+    """Every document that is whole: what `plan -o json` said of manifests of this repository, and those by hand."""
+    return [str(path.relative_to(FIXTURES)) for room in ("plans", "reports") for path in sorted(_in(room))]
+
+
+def document(name: str) -> Document:
+    """One of `names`."""
+    found: Document = json.loads((FIXTURES / name).read_text())
+    return found
+
+
 def real_plan() -> Document:
-    """What `plan -o json` said of a manifest of this repository."""
-    return _read("plans/qwen3-32b-l20x4.json")
+    """Of Qwen3-32B on four L20."""
+    return document("plans/qwen3-32b-l20x4.json")
 
 
 def whole_plan() -> Document:
     """A plan that does not fit, has every member, and findings of every kind."""
-    return _read("reports/plan-whole.json")
+    return document("reports/plan-whole.json")
 
 
 def evaluation() -> Document:
     """An evaluation of three questions."""
-    return _read("reports/evaluation.json")
+    return document("reports/evaluation.json")
 
 
-def hostile(document: Document) -> Document:
+def hostile(found: Document) -> Document:
     """The same with hostile words wherever a person, a file or a model may put words of theirs."""
-    spoiled: Document = _spoiled(document)
+    spoiled: Document = _spoiled(found)
     for name, one in dict(spoiled.get("data", {})).items():
         spoiled["data"][name + HOSTILE] = spoiled["data"].pop(name)
         one["reasons"] = {reason + HOSTILE: many for reason, many in one["reasons"].items()}
@@ -48,11 +62,10 @@ def _spoiled(value: Any) -> Any:
     return value + HOSTILE if isinstance(value, str) else value
 
 
-def page(document: Document) -> str:
+def page(found: Document) -> str:
     """The page of either kind of document."""
-    return evaluation_page(document) if "answers" in document else plan_page(document, TITLE)
+    return evaluation_page(found) if "answers" in found else plan_page(found, TITLE)
 
 
-def _read(name: str) -> Document:
-    found: Document = json.loads((FIXTURES / name).read_text())
-    return found
+def _in(room: str) -> list[Path]:
+    return list((FIXTURES / room).glob("*.json"))

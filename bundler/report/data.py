@@ -32,11 +32,21 @@ class Lengths:
     tokenizer: str
     cutoff: int
     records: int
+    sampled: bool
     truncated: int
     truncated_share: float
     median: int
     p95: int
     longest: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WarningView:
+    """Something to look at: how many records, and where the first of them are."""
+
+    kind: str
+    records: int
+    places: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +63,9 @@ class DatasetView:
     failure: str
     unread: str
     notes: tuple[str, ...]
-    warnings: tuple[tuple[str, int], ...]
+    warnings: tuple[WarningView, ...]
     lengths: Lengths | None
+    lengths_why: str
 
 
 def datasets(data: Mapping[str, Any]) -> tuple[DatasetView, ...]:
@@ -65,7 +76,7 @@ def datasets(data: Mapping[str, Any]) -> tuple[DatasetView, ...]:
 def _dataset(name: str, one: Mapping[str, Any]) -> DatasetView:
     judged = not one.get("unread") and one["records"] > 0
     reasons = sorted(one["reasons"].items(), key=lambda item: (-item[1], item[0]))
-    counted = one.get("warnings") or {}
+    counted, places = one.get("warnings") or {}, one.get("warning_places") or {}
     return DatasetView(
         name,
         one["records"],
@@ -77,8 +88,13 @@ def _dataset(name: str, one: Mapping[str, Any]) -> DatasetView:
         one.get("failure") or "",
         one.get("unread") or "",
         tuple(one.get("notes") or ()),
-        tuple((_WARNINGS.get(kind, words(kind)), many) for kind, many in counted.items() if many),
+        tuple(
+            WarningView(_WARNINGS.get(kind, words(kind)), many, tuple(places.get(kind, ())))
+            for kind, many in counted.items()
+            if many
+        ),
         _lengths(name, one["lengths"]) if one.get("lengths") else None,
+        one.get("lengths_why") or "",
     )
 
 
@@ -108,6 +124,7 @@ def _lengths(name: str, one: Mapping[str, Any]) -> Lengths:
         one["tokenizer"],
         one["cutoff_len"],
         one["records"],
+        one.get("sampled", False),
         one["truncated"],
         one["truncated_share"],
         one["median"],

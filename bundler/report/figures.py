@@ -46,7 +46,7 @@ def per_cent(part: float) -> str:
     return f"{value:.0f}{THIN}%"
 
 
-def short(words: str, most: int = 28) -> str:
+def short(words: str, most: int = 20) -> str:
     """Words that fit over a bar on a phone."""
     return words if len(words) <= most else f"{words[: most - 1]}…"
 

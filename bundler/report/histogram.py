@@ -16,21 +16,25 @@ _LABELS = 6
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Records of `first` to `last` tokens."""
+    """Records of `first` tokens and more, fewer than `end`."""
 
     first: int
-    last: int
+    end: int
     records: int
+
+    @property
+    def width(self) -> int:
+        """Lengths that it takes in."""
+        return max(1, self.end - self.first)
 
 
 def histogram(name: str, buckets: Sequence[Bucket], cutoff: int) -> Markup:
     """Columns of equal width, one a bucket, whatever the buckets span; what lies behind the cut is marked."""
-    most = max((one.records for one in buckets), default=0) or 1
-    beyond = sum(one.records for one in buckets if one.first > cutoff)
+    most = max(one.records for one in buckets) or 1
     described = (
         f"{count(sum(one.records for one in buckets))} records of {count(buckets[0].first)} to "
-        f"{count(buckets[-1].last)} tokens in {len(buckets)} columns, the highest of {count(most)} records. "
-        f"The cut is at {count(cutoff)} tokens; {count(beyond)} records lie in columns wholly behind it."
+        f"{count(buckets[-1].end - 1)} tokens in {len(buckets)} columns, the highest of {count(most)} records. "
+        f"The cut is at {count(cutoff)} tokens."
     )
     cut = _place(buckets, cutoff)
     foot = _TOP + _HEIGHT
@@ -50,10 +54,8 @@ def _anchor(at: float) -> str:
 def _place(buckets: Sequence[Bucket], tokens: int) -> float | None:
     """Where so many tokens lie along the columns; None where that is in front of them or behind."""
     for at, one in enumerate(buckets):
-        if one.first <= tokens <= one.last:
-            return (at + (tokens - one.first + 1) / (one.last - one.first + 1)) / len(buckets)
-        if tokens < one.first:
-            return at / len(buckets) if at else None
+        if one.first <= tokens < one.end:
+            return (at + (tokens - one.first + 1) / one.width) / len(buckets)
     return None
 
 
@@ -63,7 +65,7 @@ def _columns(buckets: Sequence[Bucket], most: int, cut: float | None) -> Iterato
     behind = cut if cut is not None else 1.0
     for at, one in enumerate(buckets):
         high = max(1.0, one.records / most * _HEIGHT) if one.records else 0.0
-        tip = f"{count(one.first)} to {count(one.last)} tokens: {count(one.records)} records"
+        tip = f"{count(one.first)} to {count(one.end - 1)} tokens: {count(one.records)} records"
         left, right = at * width, (at + 1) * width
         split = min(max(behind, left), right)
         if split > left:
@@ -85,4 +87,9 @@ def _labels(buckets: Sequence[Bucket]) -> Iterator[Markup]:
     for at in range(0, len(buckets), every):
         yield text(at / len(buckets), _TOP + _HEIGHT + 18, count(buckets[at].first), "label", None if at else "start")
     if (len(buckets) - 1) // every * every < len(buckets) - every / 2:
-        yield text(1, _TOP + _HEIGHT + 18, count(buckets[-1].last), "label", "end")
+        yield text(1, _TOP + _HEIGHT + 18, _last(buckets), "label", "end")
+
+
+def _last(buckets: Sequence[Bucket]) -> str:
+    """What the last column ends with; "longer" where it takes in more than the others do."""
+    return "longer" if buckets[-1].width > buckets[0].width else count(buckets[-1].end)

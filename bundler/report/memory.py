@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bundler.report.figures import on_axis, per_cent, size, ticks
-from bundler.report.parts import Part, parts
+from bundler.report.parts import SEEN, Part, parts
 from bundler.report.svg import dot, element, figure, line, rect, text
 
 _ORDER = (
@@ -115,7 +115,8 @@ def _segments(shown: Sequence[Part], top: float) -> Iterator[Markup]:
     at = 0
     for part in shown:
         width = part.bytes / top
-        yield rect(at / top, _TOP, width, _BAR, f"part {part.colour}", f"{part.name}: {size(part.bytes)}")
+        if width >= SEEN:
+            yield rect(at / top, _TOP, width, _BAR, f"part {part.colour}", f"{part.name}: {size(part.bytes)}")
         if width >= _LETTER:
             yield text(at / top + width / 2, _TOP + _BAR / 2 + 4.5, part.letter, "letter", "middle")
         at += part.bytes

@@ -29,6 +29,8 @@ _COLOURS = {
     "outside_torch": "grey",
 }
 _CYCLE = ("blue", "mint", "orange", "pink", "yellow", "cyan", "olive", "pear", "grey", "stone")
+SEEN = 0.001
+"""A part of this share of a chart is as wide as a hair; a smaller one is in the table alone."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 

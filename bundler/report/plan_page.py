@@ -40,6 +40,7 @@ def plan_page(plan: Mapping[str, Any], title: str) -> str:
         verdict=verdict(plan),
         findings=findings(plan),
         train=train,
+        steps=plan.get("steps") or (train.get("steps") if train else None),
         training=training_bar(train["per_gpu"], gpu_bytes) if train else None,
         advice=_advice(train, gpu_bytes) if train else (),
         serve=serve,

@@ -47,6 +47,9 @@ def verdict(plan: Mapping[str, Any]) -> Verdict:
     train = plan.get("train")
     if train and train["verdict"] == "tight":
         return Verdict("warn", "Tight", _tight(plan))
+    if missing := plan.get("not_planned"):
+        said = " and ".join(missing)
+        return Verdict("warn", "Fits, as far as it is planned", f"The memory of {said} is not planned.")
     if not plan["gpus"]:
         return Verdict("good", "No objection", "It runs on a CPU, whose memory is not planned.")
     return Verdict("good", "Fits", _fits(plan))

@@ -11,33 +11,11 @@ from typing import Any
 import pytest
 
 from tests.browser import Page, browsing
-from tests.reports import Document, evaluation, hostile, page, real_plan, whole_plan
+from tests.reports import document, hostile, names, page, real_plan, whole_plan
 
 PHONE, DESK = 360, 1280
-DOCUMENTS = (real_plan, whole_plan, evaluation)
 
-OVERLAPS = """[...document.querySelectorAll('svg.chart')].flatMap(chart => {
-  const words = [...chart.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()]);
-  return words.flatMap(([said, a], at) => words.slice(at + 1)
-    .filter(([_, b]) => a.left < b.right && b.left < a.right && a.top + 2 < b.bottom && b.top + 2 < a.bottom)
-    .map(([other]) => said + ' | ' + other));
-})"""
-OUTSIDE = """[...document.querySelectorAll('body *')].filter(one => {
-  const box = one.getBoundingClientRect();
-  return box.width && !one.closest('.icon') && (box.left < -1 || box.right > innerWidth + 1);
-}).map(one => one.tagName + ' ' + one.textContent.slice(0, 40))"""
-EMPTY = """[...document.querySelectorAll('svg, .part, .limit, .letter, .label, dt, td, th[scope=col], .tag')]
-  .filter(one => !one.closest('details:not([open])'))
-  .filter(one => { const box = one.getBoundingClientRect(); return !(box.height && (box.width || one.tagName == 'line')); })
-  .map(one => one.outerHTML.slice(0, 90))"""
-COLOURS = """[...document.querySelectorAll('h1, h2, p, dt, dd, td, th, .tag, code, figcaption, summary, .key, .letter, .label')]
-  .filter(one => one.textContent.trim() && !one.matches('.small *'))
-  .map(one => {
-    let under = one, ground = 'rgba(0, 0, 0, 0)';
-    while (under && ground == 'rgba(0, 0, 0, 0)') { ground = getComputedStyle(under).backgroundColor; under = under.parentElement; }
-    const style = getComputedStyle(one);
-    return [one.textContent.slice(0, 30), one.matches('text') ? style.fill : style.color, ground, one.getAttribute('class') || ''];
-  })"""
+LAYOUT = (Path(__file__).parents[1] / "layout.js").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -59,28 +37,28 @@ def write(tmp_path: Path) -> Callable[[str], Path]:
     return written
 
 
-@pytest.mark.parametrize("made", DOCUMENTS)
+@pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("width", [PHONE, 768, DESK])
 def test_all_of_a_page_is_to_be_seen_at_this_width(
-    made: Callable[[], Document], width: int, browser: Page, write: Callable[[str], Path]
+    name: str, width: int, browser: Page, write: Callable[[str], Path]
 ) -> None:
-    path = write(page(made()))
+    path = write(page(document(name)))
     browser.open(path, width=width)
     assert browser.complaints() == []
     assert browser.requests() == [path.as_uri()]
     assert browser.run("document.documentElement.scrollWidth") <= width
-    assert browser.run(OUTSIDE) == []
-    assert browser.run(OVERLAPS) == []
-    assert browser.run(EMPTY) == []
+    assert browser.run(LAYOUT + "outside()") == []
+    assert browser.run(LAYOUT + "overlaps()") == []
+    assert browser.run(LAYOUT + "empty()") == []
     assert browser.run("document.querySelectorAll('svg.chart').length") >= 1
 
 
-@pytest.mark.parametrize("made", DOCUMENTS)
+@pytest.mark.parametrize("name", names())
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_word_stands_out_from_its_ground(
-    made: Callable[[], Document], dark: bool, browser: Page, write: Callable[[str], Path]
+    name: str, dark: bool, browser: Page, write: Callable[[str], Path]
 ) -> None:
-    browser.open(write(page(made())), dark=dark)
+    browser.open(write(page(document(name))), dark=dark)
     assert ("rgb(22, 25, 29)" in stands_out(browser)) is dark
 
 
@@ -107,17 +85,17 @@ def test_a_bar_is_as_long_on_the_screen_as_its_bytes_are_of_the_gpu(
     assert weights / gpu == pytest.approx(expected, abs=0.005)
 
 
-@pytest.mark.parametrize("made", [whole_plan, evaluation])
+@pytest.mark.parametrize("name", ["reports/plan-whole.json", "reports/evaluation.json"])
 def test_words_of_a_dataset_or_a_model_run_nothing_and_break_no_layout(
-    made: Callable[[], Document], browser: Page, write: Callable[[str], Path]
+    name: str, browser: Page, write: Callable[[str], Path]
 ) -> None:
-    path = write(page(hostile(made())))
+    path = write(page(hostile(document(name))))
     for width in (PHONE, DESK):
         browser.open(path, width=width)
         assert browser.complaints() == []
         assert browser.requests() == [path.as_uri()]
         assert browser.run("typeof window.taken") == "undefined"
-        assert browser.run(OUTSIDE) == []
+        assert browser.run(LAYOUT + "outside()") == []
         assert browser.run("document.documentElement.scrollWidth") <= width
         assert browser.run("document.querySelectorAll('script, img, iframe, object, form, a').length") == 0
 
@@ -135,13 +113,11 @@ def test_print_is_dark_on_white_and_hides_nothing(browser: Page, write: Callable
     assert browser.run("getComputedStyle(document.body).backgroundColor") == "rgb(22, 25, 29)"
 
 
-@pytest.mark.parametrize("made", DOCUMENTS)
-def test_a_reader_who_sees_no_picture_is_told_the_same(
-    made: Callable[[], Document], browser: Page, write: Callable[[str], Path]
-) -> None:
-    browser.open(write(page(made())))
+@pytest.mark.parametrize("name", names())
+def test_a_reader_who_sees_no_picture_is_told_the_same(name: str, browser: Page, write: Callable[[str], Path]) -> None:
+    browser.open(write(page(document(name))))
     nodes = browser.call("Accessibility.getFullAXTree")["nodes"]
-    charts = [node for node in nodes if node.get("role", {}).get("value") in ("image", "img") and not node["ignored"]]
+    charts = [node for node in nodes if _said(node, "role") in ("image", "img") and not node["ignored"]]
     assert len(charts) == browser.run("document.querySelectorAll('svg.chart').length")
     assert all(_said(chart, "name") for chart in charts)
     large = browser.run("document.querySelectorAll('svg.chart:not(.small)').length")
@@ -174,13 +150,13 @@ def test_these_tests_see_what_a_page_must_not_do(browser: Page, write: Callable[
     assert "x.png" in said
     assert browser.run("typeof window.taken") == "undefined"
     assert browser.run("document.documentElement.scrollWidth") > PHONE
-    assert browser.run(OUTSIDE) != []
-    assert browser.run(OVERLAPS) != []
+    assert browser.run(LAYOUT + "outside()") != []
+    assert browser.run(LAYOUT + "overlaps()") != []
 
 
 def stands_out(browser: Page) -> set[str]:
     """That each word can be read (WCAG 2.2, 1.4.3: a contrast of 4.5); the grounds on which words stand."""
-    found = browser.run(COLOURS)
+    found = browser.run(LAYOUT + "colours()")
     body = [(said, contrast(ink, ground)) for said, ink, ground, kind in found if "letter" not in kind.split()]
     assert len(body) > 30
     assert [one for one in body if one[1] < 4.5] == []

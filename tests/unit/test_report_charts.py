@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -38,7 +39,7 @@ def test_the_parts_of_a_bar_lie_end_to_end_and_are_as_wide_as_their_share() -> N
     drawn = boxes(chart, "part")
     ((_, whole),) = boxes(chart, "track")
     assert drawn[0][0] == 0
-    for (left, width), (following, _) in zip(drawn, drawn[1:], strict=False):
+    for (left, width), (following, _) in pairwise(drawn):
         assert left + width == pytest.approx(following, abs=0.01)
     assert drawn[0][1] / whole == pytest.approx(per_gpu["breakdown"]["weights"] / (48 * GB), abs=0.0005)
     assert sum(width for _, width in drawn) / whole == pytest.approx(per_gpu["device_bytes"] / (48 * GB), abs=0.0005)
@@ -66,7 +67,8 @@ def test_what_goes_beyond_the_gpu_is_marked_and_nothing_else() -> None:
 
 
 def test_a_server_without_a_breakdown_is_drawn_from_what_its_plan_says() -> None:
-    per_gpu = real_plan()["serve"]["per_gpu"]
+    told = ("weights_bytes", "activation_bytes", "kv_cache_bytes", "budget_bytes")
+    per_gpu = {name: real_plan()["serve"]["per_gpu"][name] for name in told}
     bar = serving_bar(per_gpu, 48 * GB)
     assert [part.name for part in bar.parts] == ["weights", "activations", "KV cache", "outside torch"]
     assert bar.total == per_gpu["budget_bytes"]
@@ -81,7 +83,7 @@ def test_a_part_that_this_page_does_not_know_is_shown_all_the_same() -> None:
 @given(st.dictionaries(st.text(min_size=1), st.integers(0, 10**12), max_size=40), st.integers(1, 10**12))
 def test_any_breakdown_stays_inside_the_chart(breakdown: dict[str, int], gpu_bytes: int) -> None:
     chart = training_bar({"breakdown": breakdown}, gpu_bytes).chart
-    assert all(0 <= left and left + width <= 100 for left, width in boxes(chart, "part"))
+    assert all(left >= 0 and left + width <= 100 for left, width in boxes(chart, "part"))
 
 
 @pytest.mark.parametrize(
@@ -89,18 +91,18 @@ def test_any_breakdown_stays_inside_the_chart(breakdown: dict[str, int], gpu_byt
     [(4, 50.0), (6, 75.0), (8, 100.0), (0, None), (99, None)],
 )
 def test_the_cut_is_drawn_between_what_it_keeps_and_what_it_cuts(cutoff: int, drawn: float | None) -> None:
-    chart = histogram("pumps", (Bucket(1, 4, 10), Bucket(5, 8, 5)), cutoff)
+    chart = histogram("pumps", (Bucket(1, 5, 10), Bucket(5, 9, 5)), cutoff)
     assert [left for left, _ in lines(chart, "limit")] == ([] if drawn is None else [drawn])
 
 
 def test_columns_behind_the_cut_look_different_and_one_that_holds_it_is_split() -> None:
-    chart = histogram("pumps", (Bucket(1, 4, 10), Bucket(5, 8, 5)), 6)
+    chart = histogram("pumps", (Bucket(1, 5, 10), Bucket(5, 9, 5)), 6)
     assert boxes(chart, "part blue") == [(0, 50), (50, 25)]
     assert boxes(chart, "part orange") == [(75, 25)]
 
 
 def test_a_column_of_one_record_beside_one_of_a_million_is_still_seen() -> None:
-    chart = histogram("pumps", (Bucket(1, 4, 1_000_000), Bucket(5, 8, 1)), 99)
+    chart = histogram("pumps", (Bucket(1, 5, 1_000_000), Bucket(5, 9, 1)), 99)
     assert 'height="1"' in chart
 
 
@@ -124,9 +126,18 @@ def test_a_step_begins_where_the_one_before_it_ends() -> None:
     assert found is not None
     drawn = boxes(found.chart, "part")
     assert len(drawn) == len(found.steps)
-    for (left, width), (following, _) in zip(drawn, drawn[1:], strict=False):
+    for (left, width), (following, _) in pairwise(drawn):
         assert left + width == pytest.approx(following, abs=0.01)
     assert found.total == pytest.approx(sum(step.seconds for step in found.steps))
+
+
+def test_a_step_of_which_nothing_was_counted_is_not_said_to_take_no_time() -> None:
+    step = {"step": "load", "seconds": 0.0, "bytes": 0, "bytes_per_second": 8e7, "basis": "assumed"}
+    found = time({"steps": [{**step, "without": ["image train"]}]})
+    assert found is not None
+    assert found.steps[0].duration == "not known"
+    assert "load not known" in found.chart
+    assert found.duration.startswith("at least")
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.004, 1.0, 7e5])

@@ -49,7 +49,8 @@ def test_a_plan_that_is_refused_is_the_one_whose_report_is_wanted_most(tmp_path:
 
 def test_a_split_that_holds_back_every_sample_is_the_headline_though_memory_and_data_are_fine(tmp_path: Path) -> None:
     manifest, report = tmp_path / "manifest.yaml", tmp_path / "report.html"
-    text = MANIFEST.read_text().replace("cutoff_len: 2048", "cutoff_len: 2048\n  val_size: 10").replace("../", f"{ROOT}/")
+    text = MANIFEST.read_text().replace("cutoff_len: 2048", "cutoff_len: 2048\n  val_size: 10")
+    text = text.replace("../", f"{ROOT}/")
     manifest.write_text(text.replace("data/maintenance", f"{ROOT}/manifests/data/maintenance"))
     given = f"base={FIXTURES / 'configs/qwen3-32b/config.json'}"
     done = CliRunner().invoke(cli, ["plan", str(manifest), "--config", given, "--html", str(report), "-q"])
