@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.report.data import datasets
@@ -80,6 +80,7 @@ def test_a_part_that_this_page_does_not_know_is_shown_all_the_same() -> None:
     assert [(part.name, part.letter) for part in parts(breakdown)] == [("weights", "A"), ("graph pool", "B")]
 
 
+@settings(deadline=None)  # a machine that is busy with other things
 @given(st.dictionaries(st.text(min_size=1), st.integers(0, 10**12), max_size=40), st.integers(1, 10**12))
 def test_any_breakdown_stays_inside_the_chart(breakdown: dict[str, int], gpu_bytes: int) -> None:
     chart = training_bar({"breakdown": breakdown}, gpu_bytes).chart
@@ -148,6 +149,7 @@ def test_a_path_of_any_length_can_be_drawn(seconds: float) -> None:
     assert 1 <= found.chart.count('class="grid"') <= 7
 
 
+@settings(deadline=None)  # a machine that is busy with other things
 @given(st.floats(1e-3, 1e15))
 def test_a_scale_has_few_round_marks_and_none_beyond_its_end(highest: float) -> None:
     found = ticks(highest)
