@@ -35,6 +35,7 @@ def command(bundle: str, show: int, report: Path | None, store: Path, output: st
     bundle evaluate demo -o json
     bundle evaluate demo --html report.html   # figures as bars, answers side by side
     """
+    html.require_place(report, "evaluate", bundle, store=store)
     opened = Store.open(store)
     found = evaluate(opened, brought_up_last(opened, bundle), events)
     lines = list(text(found, show))

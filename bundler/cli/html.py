@@ -2,52 +2,39 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
+from bundler.core import hint
 from bundler.core.durable import explained, write_file
 from bundler.core.errors import UsageInvalid
-
-
-class NoPlaceForReport(UsageInvalid):
-    """`--html` names something that no page can be written over."""
-
-
-def _regular(ctx: click.Context, _: click.Parameter, value: Path | None) -> Path | None:
-    """Refused before the work, not after it: an evaluation takes hours."""
-    if value is None or not value.exists() or value.is_file():
-        return value
-    if value.is_dir():
-        raise NoPlaceForReport(
-            f"--html {value}: it is a directory",
-            because="the report is one file",
-            hint=_command(ctx, str(value / "report.html")),
-        )
-    raise NoPlaceForReport(
-        f"--html {value}: it is not a file",
-        because="the report gets its name when it is whole, in the place of what is there",
-        hint=_command(ctx, "report.html"),
-    )
-
-
-def _command(ctx: click.Context, file: str) -> str:
-    """This verb of the same argument, with another file."""
-    arguments = (one.name or "" for one in ctx.command.params if isinstance(one, click.Argument))
-    given = (str(ctx.params.get(name) or name.upper()) for name in arguments)
-    return shlex.join(("bundle", ctx.info_name or "", *given, "--html", file))
-
 
 option = click.option(
     "--html",
     "report",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    callback=_regular,
     help="Also write a report: one page for any browser, which loads nothing.",
 )
 """The verb's function gets `report`: a path, or None."""
+
+
+class NoPlaceForReport(UsageInvalid):
+    """`--html` names something that no page can be written over."""
+
+
+def require_place(report: Path | None, verb: str, *words: object, store: Path | None = None) -> None:
+    """Refuse what is no file before the work, not after it: an evaluation takes hours. The rest is what was called."""
+    if report is None or not report.exists() or report.is_file():
+        return
+    if report.is_dir():
+        better, what, why = report / "report.html", "a directory", "the report is one file"
+    else:
+        better, what, why = Path("report.html"), "not a file", "the report takes the place of what is there, whole"
+    raise NoPlaceForReport(
+        f"--html {report}: it is {what}", because=why, hint=hint.bundle(verb, *words, "--html", better, store=store)
+    )
 
 
 def write_page(path: Path, page: str) -> str:

@@ -39,6 +39,7 @@ def command(
     from bundler.operations.judge_data import all_held_back, judge_datasets, require_usable
     from bundler.operations.plan import pinned_configs, plan
 
+    html.require_place(report, "plan", manifest, *(part for one in configs for part in ("--config", one)))
     given = {}
     for one in configs:
         name, equals, path = one.partition("=")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import pytest
@@ -64,7 +65,10 @@ def test_a_directory_is_refused_before_the_work_with_a_name_that_would_do(tmp_pa
     assert isinstance(failed, NoPlaceForReport)
     assert failed.exit_code == 2
     assert "it is a directory" in str(failed)
-    assert str(failed.hint).endswith(f"--html {tmp_path}/report.html")
+    words = shlex.split(str(failed.hint))
+    assert (words[:3], words[-2:]) == (["bundle", "plan", str(MANIFEST)], ["--html", f"{tmp_path}/report.html"])
+    assert CliRunner().invoke(cli, words[1:]).exit_code == 0
+    assert (tmp_path / "report.html").is_file()
 
 
 def test_a_pipe_or_a_device_is_not_replaced_by_a_file(tmp_path: Path) -> None:
@@ -96,7 +100,11 @@ def test_an_evaluation_is_written_as_its_document_has_it(tmp_path: Path, monkeyp
     monkeypatch.setattr(evaluate_verb, "evaluate", lambda *_: None)
     monkeypatch.setattr(evaluate_verb, "document", lambda _: found)
     monkeypatch.setattr(evaluate_verb, "text", lambda *_: iter(["3 samples"]))
-    asked = ["evaluate", "demo", "--store", str(tmp_path / "store"), "--html", str(report), "-q"]
+    stored = ("--store", str(tmp_path / "store"))
+    refused = CliRunner().invoke(cli, ["evaluate", "demo", *stored, "--html", str(tmp_path)]).exception
+    assert isinstance(refused, NoPlaceForReport)
+    assert shlex.split(str(refused.hint)) == ["bundle", "evaluate", "demo", "--html", str(report), *stored]
+    asked = ["evaluate", "demo", *stored, "--html", str(report), "-q"]
     done = CliRunner().invoke(cli, asked, catch_exceptions=False)
     assert done.stdout == f"3 samples\nreport {report}\n"
     assert report.read_text() == evaluation_page(found)
