@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup demo demo-down test test-fast lint pins bench bench-large clean
+.PHONY: help setup setup-tests demo demo-down test test-fast lint pins bench bench-large clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' Makefile
@@ -10,13 +10,16 @@ help: ## this list
 setup: ## install what is missing: system packages (as root), .venv
 	@scripts/bootstrap
 
+setup-tests:
+	@scripts/bootstrap tests
+
 demo: setup ## hub to answer, across a gap, on this machine
 	@$(PY) -m scripts.demo
 
 demo-down: setup ## stop all that the demo has started
 	@$(PY) -m scripts.demo down
 
-test: setup ## every test, with real registry, SSH host and engines
+test: setup-tests ## every test, with real registry, SSH host and engines
 	@$(PY) -m pytest
 
 test-fast: setup ## the tests that need nothing but Python

@@ -17,8 +17,19 @@ import bundler
 from bundler.core.errors import BundlerError
 
 SHEBANG = b"#!/usr/bin/env python3\n"
-DISTRIBUTIONS = ("certifi", "charset-normalizer", "click", "docker", "idna", "nvidia-ml-py", "requests", "urllib3")
-"""What the verbs of the node import: the docker SDK with what it stands on, NVML, and click."""
+DISTRIBUTIONS = (
+    "certifi",
+    "charset-normalizer",
+    "click",
+    "docker",
+    "idna",
+    "jinja2",
+    "markupsafe",
+    "nvidia-ml-py",
+    "requests",
+    "urllib3",
+)
+"""What the verbs of the node import: the docker SDK with what it stands on, NVML, click, and what a report needs."""
 
 MAIN = b"""\
 import sys
@@ -56,7 +67,7 @@ def executable() -> bytes:
 def _ours() -> Iterator[tuple[str, bytes]]:
     package = Path(bundler.__file__).parent
     for path in package.rglob("*"):
-        if path.suffix in (".py", ".sh"):
+        if path.suffix in (".py", ".sh", ".j2", ".css"):
             yield f"bundler/{path.relative_to(package).as_posix()}", path.read_bytes()
 
 
@@ -71,7 +82,7 @@ def _libraries() -> Iterator[tuple[str, bytes]]:
             if (
                 path.startswith("../")
                 or "__pycache__" in path
-                or path.endswith((".so", ".pyc", "/RECORD", "/INSTALLER"))
+                or path.endswith((".so", ".pyc", ".c", "/RECORD", "/INSTALLER"))
             ):
                 continue
             if ".dist-info/" in path and not path.endswith("/METADATA") and "LICENSE" not in path:

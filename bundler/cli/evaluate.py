@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from bundler.cli import options
+from bundler.cli import html, options
 from bundler.cli.table import table
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -22,20 +22,28 @@ _SHOWN = ("bleu-4", "rouge-1", "rouge-2", "rouge-l")
 @click.command("evaluate")
 @click.argument("bundle")
 @click.option("--show", type=click.IntRange(min=0), default=_FIRST, show_default=True, help="Answers shown in full.")
+@html.option
 @options.store
 @options.output
 @options.running("evaluate")
-def command(bundle: str, show: int, store: Path, output: str, events: Events) -> None:
+def command(bundle: str, show: int, report: Path | None, store: Path, output: str, events: Events) -> None:
     """Ask base and tuned model the test split of the manifest's section `evaluate`, and compare: BLEU, ROUGE, answers.
 
     \b
     bundle evaluate demo
     bundle evaluate demo --show 20
     bundle evaluate demo -o json
+    bundle evaluate demo --html report.html   # figures as bars, answers side by side
     """
+    html.require_place(report, "evaluate", bundle, store=store)
     opened = Store.open(store)
     found = evaluate(opened, brought_up_last(opened, bundle), events)
-    options.show(output, document(found), "\n".join(text(found, show)))
+    lines = list(text(found, show))
+    if report:
+        from bundler.report import evaluation_page
+
+        lines.append(html.write_page(report, evaluation_page(document(found))))
+    options.show(output, document(found), "\n".join(lines))
 
 
 def document(found: Evaluation) -> dict[str, object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
-from bundler.cli import options, plan_path
+from bundler.cli import html, options, plan_path
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -28,6 +29,7 @@ from bundler.planning.duration import StepName
     multiple=True,
     help="How fast a step goes: build=12MB/s, push=100MB/s, load=80MB/s. Without it a rate is assumed, or measured.",
 )
+@html.option
 @options.store
 @options.output
 @options.running("plan")
@@ -35,6 +37,7 @@ def command(
     manifest: Path,
     configs: tuple[str, ...],
     stated: tuple[tuple[StepName, int], ...],
+    report: Path | None,
     store: Path,
     output: str,
     events: Events,
@@ -46,13 +49,15 @@ def command(
     bundle plan my-manifest.yaml              # models that a lock pins, or that are directories here
     bundle plan my-manifest.yaml --rate build=12MB/s --rate push=110MB/s
     bundle plan my-manifest.yaml -o json
+    bundle plan my-manifest.yaml --html report.html   # one page, to look at and to hand on
     """
     from bundler.manifest.loader import load
-    from bundler.operations.judge_data import judge_datasets, require_usable
+    from bundler.operations.judge_data import all_held_back, judge_datasets, require_usable
     from bundler.operations.plan import plan
     from bundler.operations.plan_pinned import Pinned
     from bundler.operations.plan_rates import rates
 
+    html.require_place(report, "plan", manifest, *(part for one in configs for part in ("--config", one)))
     given = {}
     for one in configs:
         name, equals, path = one.partition("=")
@@ -66,7 +71,13 @@ def command(
     pinned = Pinned.beside(wanted, manifest, store)
     found = {**pinned.configs(), **given}
     result = plan(wanted, found, judge_datasets(wanted, events), pinned, rates(dict(stated)))
-    options.show(output, document(result), text(result))
+    held = all_held_back(wanted.train, result.data) if wanted.train else None
+    said, lines = document(result, held), text(result)
+    if report:
+        from bundler.report import plan_page
+
+        lines += "\n" + html.write_page(report, plan_page(said, f"{wanted.name}:{wanted.version}"))
+    options.show(output, said, lines)
     if not result.fits:
         raise CheckRefused(
             f"{manifest} does not fit GPUs of {format_size(result.gpu_bytes)}",
@@ -76,18 +87,16 @@ def command(
     require_usable(wanted, manifest, result.data, ())
 
 
-def document(result: PlanResult) -> dict[str, object]:
-    """A plan as data."""
+def document(result: PlanResult, held_back: str | None = None) -> dict[str, object]:
+    """A plan as data. `findings` has what a page shows as such: that no sample is left, and what is not planned."""
     serve, train = result.serve, result.train
+    held = {"severity": "block", "what": "No sample is left to train on.", "why": held_back, "remedy": ""}
     return {
         "gpu_bytes": result.gpu_bytes,
         "gpus": result.gpus,
         "fits": result.fits,
         "not_planned": dict(result.not_planned),
-        "findings": [
-            {"severity": "warn", "what": f"The memory of {what} is not planned.", "why": why}
-            for what, why in result.not_planned.items()
-        ],
+        "findings": [*([held] if held_back else []), *_not_planned_findings(result)],
         "steps": to_json(result.steps) if result.steps else None,
         "train": to_json(train) if train else None,
         "data": {name: _data(verdict) for name, verdict in result.data.items()},
@@ -109,6 +118,11 @@ def _data(verdict: DatasetVerdict) -> dict[str, object]:
         "unread": verdict.unread,
         "notes": [str(note) for note in verdict.notes],
     }
+
+
+def _not_planned_findings(result: PlanResult) -> Iterator[dict[str, str]]:
+    for what, why in result.not_planned.items():
+        yield {"severity": "warn", "what": f"The memory of {what} is not planned.", "why": why}
 
 
 def text(result: PlanResult) -> str:

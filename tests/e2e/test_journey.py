@@ -294,8 +294,10 @@ def test_16b_the_tuned_model_is_measured_against_the_base_model(journey: Journey
     assert [job["ran"] for job in found["jobs"]] == [True, True]
     assert len(found["answers"]) == 4
     assert found["metrics"]["tuned"]["bleu-4"] > found["metrics"]["base"]["bleu-4"] + 30
-    again = journey.behind("evaluate", "demo", "-o", "json").json
+    report = journey.host.parent / "report.html"
+    again = journey.behind("evaluate", "demo", "-o", "json", "--html", report).json
     assert [job["ran"] for job in again["jobs"]] == [False, False]
+    assert report.read_text().count("<article") == 4
 
 
 def test_16c_the_results_come_back_as_a_bundle(journey: Journey) -> None:

@@ -20,7 +20,7 @@ FLOORS = (
     {"core"},
     {"manifest"},
     {"store"},
-    {"transport", "media", "planning", "workloads"},
+    {"transport", "media", "planning", "workloads", "report"},
     {"engine"},
     {"sources", "node", "agent"},
     {"operations"},
@@ -113,6 +113,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "bundler.operations.import_volumes",
         "bundler.operations.export",
         "bundler.operations.export_image",
+        "bundler.report",
         "pynvml",
     ],
 )
