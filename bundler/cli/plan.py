@@ -3,49 +3,48 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from bundler.cli import options
+from bundler.cli import options, plan_data
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_size
-from bundler.operations.judge_data import said
 from bundler.operations.plan import PlanResult
-from bundler.planning.datasets.verdict import DatasetVerdict
 
 
 @click.command("plan")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--config", "configs", multiple=True, metavar="MODEL=FILE", help="A model's config.json.")
+@click.option("--tokenizer", "tokenizers", multiple=True, metavar="MODEL=FILE", help="A model's tokenizer.json.")
 @options.store
 @options.output
 @options.running("plan")
-def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, events: Events) -> None:
+def command(
+    manifest: Path, configs: tuple[str, ...], tokenizers: tuple[str, ...], store: Path, output: str, events: Events
+) -> None:
     """Say whether a manifest fits its GPUs, what would make it fit, and what becomes of its data. Fetches nothing.
 
     \b
     bundle plan manifests/qwen3-32b-l20x4.yaml --config base=Qwen3-32B/config.json
     bundle plan my-manifest.yaml              # models that a lock pins, or that are directories here
-    bundle plan my-manifest.yaml -o json
+    bundle plan my-manifest.yaml --tokenizer base=Qwen3-32B/tokenizer.json -o json
     """
     from bundler.manifest.loader import load
+    from bundler.operations.at_hand import AtHand
     from bundler.operations.judge_data import judge_datasets, require_usable
     from bundler.operations.plan import pinned_configs, plan
+    from bundler.operations.token_lengths import Counting
 
-    given = {}
-    for one in configs:
-        name, equals, path = one.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint="--config")
-        given[name] = Path(path)
     wanted = load(manifest)
-    if strange := [name for name in given if name not in wanted.models]:
-        there = ", ".join(sorted(wanted.models))
-        raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
-    result = plan(wanted, {**pinned_configs(manifest, store), **given}, judge_datasets(wanted, events))
+    given = _by_model(configs, "--config", manifest, wanted.models)
+    at_hand = AtHand.of(manifest, store)
+    counting = Counting.of(wanted, _by_model(tokenizers, "--tokenizer", manifest, wanted.models), at_hand)
+    data = judge_datasets(wanted, events, counting=counting, at_hand=at_hand)
+    result = plan(wanted, {**pinned_configs(manifest, store), **given}, data)
     options.show(output, document(result), text(result))
     if not result.fits:
         raise CheckRefused(
@@ -56,6 +55,22 @@ def command(manifest: Path, configs: tuple[str, ...], store: Path, output: str, 
     require_usable(wanted, manifest, result.data, ())
 
 
+def _by_model(
+    options_: tuple[str, ...], option: str, manifest: Path, models: Mapping[str, object]
+) -> Mapping[str, Path]:
+    """What was given as MODEL=FILE."""
+    given = {}
+    for one in options_:
+        name, equals, path = one.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint=option)
+        if name not in models:
+            there = ", ".join(sorted(models))
+            raise click.BadParameter(f"{manifest} has no model {name!r}; it has: {there}", param_hint=option)
+        given[name] = Path(path)
+    return given
+
+
 def document(result: PlanResult) -> dict[str, object]:
     """A plan as data."""
     serve, train = result.serve, result.train
@@ -64,22 +79,8 @@ def document(result: PlanResult) -> dict[str, object]:
         "gpus": result.gpus,
         "fits": result.fits,
         "train": to_json(train) if train else None,
-        "data": {name: _data(verdict) for name, verdict in result.data.items()},
+        "data": {name: plan_data.document(verdict) for name, verdict in result.data.items()},
         "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,
-    }
-
-
-def _data(verdict: DatasetVerdict) -> dict[str, object]:
-    return {
-        "usable": verdict.usable,
-        "records": verdict.records,
-        "kept": verdict.kept,
-        "dropped": verdict.dropped_count,
-        "reasons": dict(verdict.dropped_reasons),
-        "records_dropped": [{"place": str(one.place), "reason": one.reason} for one in verdict.dropped],
-        "failure": str(verdict.failure) if verdict.failure else None,
-        "unread": verdict.unread,
-        "notes": [str(note) for note in verdict.notes],
     }
 
 
@@ -110,6 +111,6 @@ def text(result: PlanResult) -> str:
         lines.append(f"serve: {'fits' if serve.fits else 'does not fit'}: weights {format_size(serve.weights_bytes)}")
         lines.append(f"  KV cache {format_size(serve.kv_cache_bytes)}: {serve.kv_tokens} tokens")
         lines += [f"  {problem}" for problem in serve.problems]
-    lines += [f"data {name}: {said(verdict)}" for name, verdict in result.data.items()]
-    lines += [f"  {verdict.failure}" for verdict in result.data.values() if verdict.failure]
+    for name, verdict in result.data.items():
+        lines += plan_data.text(name, verdict)
     return "\n".join(lines)

@@ -10,7 +10,6 @@ import pytest
 
 from bundler.planning.datasets.description import Columns, Description, Tags
 from bundler.planning.datasets.judge import judge
-from bundler.planning.datasets.verdict import overlap
 from tests.oracle.compare_datasets import agree, ours
 
 CASES: list[dict[str, Any]] = json.loads(
@@ -81,7 +80,9 @@ def test_what_a_person_would_look_at_is_noted(tmp_path: Path) -> None:
     records = [GOOD, GOOD, GOOD | {"instruction": "q", "output": ""}, GOOD | {"output": "Dear {{name}}"}]
     verdict = judge(write(tmp_path / "d.json", records), Description())
     assert {note.kind: note.count for note in verdict.notes} == {"duplicate": 1, "empty answer": 1, "placeholder": 1}
-    assert overlap(verdict, judge(write(tmp_path / "t.json", [GOOD]), Description())) == 1
+    assert verdict.prints is not None
+    eval_ = judge(write(tmp_path / "t.json", [GOOD]), Description(), others=[verdict.prints])
+    assert [(note.kind, str(note.first)) for note in eval_.notes] == [("overlap", "t.json, record 1, line 1")]
 
 
 def test_openai_is_refused_by_the_version_that_does_not_know_it(tmp_path: Path) -> None:
