@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -19,7 +18,7 @@ from bundler.operations.at_hand import AtHand
 from bundler.operations.token_lengths import Counting, much_truncated, packs
 from bundler.planning.datasets.description import Columns, Description, Stage, Tags
 from bundler.planning.datasets.judge import judge
-from bundler.planning.datasets.verdict import DatasetVerdict, Noted, Place
+from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.steps import split
 
 CHECK = "data"
@@ -59,7 +58,8 @@ def judge_datasets(
         if at_hand is None and not isinstance(dataset, LocalDataset):
             continue
         events.emit(StepStarted(CHECK))
-        trained = [verdicts[one].prints for one in train.datasets if one in verdicts and name not in train.datasets]
+        tested = name not in train.datasets  # those come first, so that what is tested with can be looked up in them
+        trained = [verdicts[one].prints for one in train.datasets if tested and one in verdicts]
         with _files(name, dataset, at_hand) as path:
             if isinstance(path, Path):
                 watch = counting.watch(path) if counting else None
@@ -73,8 +73,6 @@ def judge_datasets(
                 )
             else:
                 watch, verdict = None, DatasetVerdict(unread=path)
-        if name in train.datasets and name in (train.eval_datasets or ()) and verdict.kept:
-            verdict = replace(verdict, notes=(*verdict.notes, _trained_on(name, verdict)))
         verdicts[name] = counting.counted(verdict, watch) if counting else verdict
         events.emit(StepEnded(CHECK, f"{name}: {said(verdict)}"))
         for line in warnings(name, verdicts[name]):
@@ -97,10 +95,6 @@ def _files(name: str, dataset: AnyDataset, at_hand: AtHand | None) -> Iterator[P
         link = Path(place) / dataset.file_name  # its type is told by its name, which a blob has not
         link.symlink_to(blob.resolve())
         yield link
-
-
-def _trained_on(name: str, verdict: DatasetVerdict) -> Noted:
-    return Noted("overlap", verdict.kept, (Place(name, 0, 0),), "the whole dataset is trained on, too")
 
 
 def require_usable(

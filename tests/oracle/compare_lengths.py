@@ -113,7 +113,7 @@ def main() -> None:
     python, model, version, name = sys.argv[1:5]
     count = int(sys.argv[5]) if len(sys.argv) > 5 else 100
     seed = int(sys.argv[6]) if len(sys.argv) > 6 else 0
-    kept = Path(sys.argv[7]).open("a") if len(sys.argv) > 7 else None
+    kept = Path(sys.argv[7]) if len(sys.argv) > 7 else None
     of = template(name, version)
     place = Path(model)
     tokenizer = ModelTokenizer(place / "tokenizer.json", place / "tokenizer_config.json", of)
@@ -140,7 +140,8 @@ def main() -> None:
             judge(path, describe(info), stage=stage, watch=watch)  # type: ignore[arg-type]
         if kept:
             said = {"version": version, "template": name, "stage": stage, "info": info, "records": records}
-            kept.write(json.dumps(said | {"lengths": theirs["lengths"]}, ensure_ascii=False) + "\n")
+            with kept.open("a") as file:
+                file.write(json.dumps(said | {"lengths": theirs["lengths"]}, ensure_ascii=False) + "\n")
         if theirs["lengths"] == watch.all:
             same += len(watch.all)
         else:

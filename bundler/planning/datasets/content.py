@@ -13,12 +13,16 @@ _FORGOTTEN = re.compile(
     r"\{\{\s*[A-Za-z_][\w. ]{0,40}\}\}|<(?:PLACEHOLDER|INSERT|YOUR|TODO|FIXME|NAME|COMPANY)[A-Z_ ]{0,40}>|"
     r"<placeholder>|\[(?:PLACEHOLDER|INSERT|YOUR|TODO)[A-Za-z_ ]{0,40}\]|\bTODO\b|\bFIXME\b|\bTBD\b|[Ll]orem ipsum"
 )
-_HINTS = ("{{", "<placeholder>", "PLACEHOLDER", "INSERT", "YOUR", "TODO", "FIXME", "TBD", "<NAME", "<COMP", "orem ips")
+_LONG = (b"<placeholder>", b"orem ips")
+_SHORT = (b"{{", b"PLACEHOLDER", b"INSERT", b"YOUR", b"TODO", b"FIXME", b"TBD", b"<NAME", b"<COMP")
+_OTHERS = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ{< "))
+"""What is in none of the short hints; the space stays, so that no capitals of two words come together."""
 
 
-def may_have_forgotten(text: str) -> bool:
+def may_have_forgotten(text: bytes) -> bool:
     """Whether a stretch of a file can hold a forgotten placeholder: cheap, so that most are not searched twice."""
-    return any(hint in text for hint in _HINTS)
+    few = text.translate(None, _OTHERS)
+    return any(hint in text for hint in _LONG) or any(hint in few and hint in text for hint in _SHORT)
 
 
 class Content:
@@ -34,11 +38,10 @@ class Content:
     def take(self, aligned: Aligned, place: Callable[[], Place], *, search: bool) -> None:
         """One record; `search` says that its file's stretch may hold placeholders."""
         prompt, response = aligned.prompt, aligned.response
-        contents = tuple([message[1] for message in prompt + response])
         try:
-            print_ = hash(contents)
+            print_ = hash((*prompt, *response))
         except TypeError:  # an answer that this stage does not look at may be anything
-            print_ = hash(str(contents))
+            print_ = hash(str((prompt, response)))
         if not self.prints.add(print_):
             self.note("duplicate", place, str(prompt[0][1])[:40] if prompt else "")
         if self._others and any(print_ in one for one in self._others):

@@ -20,7 +20,7 @@ LARGEST = 64 << 20
 """Bytes of the largest tokenizer.json that is read. Gemma 3's has 33 MB."""
 BATCH = 1 << 20
 """Characters that are tokenized at once, over all cores."""
-BUDGET = 200_000_000
+BUDGET = 100_000_000
 """Bytes of a dataset's files that are tokenized. Of more, an evenly spaced part of the records is."""
 
 
