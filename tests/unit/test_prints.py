@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from bundler.planning.datasets import prints
 from bundler.planning.datasets.content import may_have_forgotten
 from bundler.planning.datasets.description import Description
-from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.json_file import Chunk
+from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.prints import Prints
 from bundler.planning.datasets.shape import Shape
 from bundler.planning.datasets.verdict import Raises
@@ -53,7 +53,9 @@ def test_beyond_the_cap_nothing_is_added_and_what_is_known_is_still_found(monkey
 
 TEXTS = st.text(alphabet=st.sampled_from('"\\:,{}[] aé\n/ud8')) | st.text()
 VALUES = st.recursive(
-    st.none() | TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3), max_leaves=8
+    st.none() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXTS, inner, max_size=3),
+    max_leaves=8,
 )
 
 
