@@ -41,6 +41,14 @@ def test_a_dropped_record_is_named_by_number_line_and_reason(tmp_path: Path) -> 
     assert verdict.dropped[0].reason == "the answer (output) is null"
 
 
+@pytest.mark.parametrize("broken", ['{"a": 1}\n{"a": tru}\n', '[{"a": 1},\n{"a": tru}]', '{"a": 1, "a": 2}\n'])
+def test_a_file_that_is_broken_is_named(broken: str, tmp_path: Path) -> None:
+    """A dataset may be a folder of many."""
+    (tmp_path / "good.json").write_text(json.dumps([GOOD]))
+    (tmp_path / "z.json").write_text(broken)
+    assert str(judge(tmp_path, Description()).failure).startswith("z.json: line ")
+
+
 def test_a_record_that_ends_the_run_is_named(tmp_path: Path) -> None:
     verdict = judge(write(tmp_path / "d.json", [GOOD, GOOD | {"instruction": 5, "id": "x"}]), Description())
     assert verdict.failure is not None

@@ -66,7 +66,10 @@ class Rows:
         self.schema = None
         for file in self.files:
             for rows, shape in self._tables(file):
-                yield from rows
+                try:
+                    yield from rows
+                except Raises as error:
+                    raise _placed(error, file) from error
                 self._fits(shape, file)
 
     def _fits(self, shape: Shape, file: Path) -> None:
@@ -85,7 +88,12 @@ class Rows:
             else:
                 raise CannotRead(f"{file.name}: {kind} files are not read here: LLaMA-Factory decides")
         except Raises as error:
-            raise error if error.place else Raises(error.reason, error.error, place=Place(file.name, 0, 0)) from error
+            raise _placed(error, file) from error
+
+
+def _placed(error: Raises, file: Path) -> Raises:
+    """With the file's name at least."""
+    return error if error.place else Raises(error.reason, error.error, place=Place(file.name, 0, 0))
 
 
 def _json(file: Path) -> Iterator[tuple[Iterator[Row], Shape]]:
