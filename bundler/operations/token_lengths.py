@@ -38,20 +38,20 @@ class Counting:
         if not (train := manifest.train):
             return None
         model = manifest.models[train.model]
-        name, config = f"{train.model}/{TOKENIZER}", at_hand.model_file(train.model, TOKENIZER_CONFIG)
-        path = at_hand.model_file(train.model, TOKENIZER)
-        if isinstance(model, LocalModel):
-            path = model.path.resolved / TOKENIZER
-            config = path.with_name(TOKENIZER_CONFIG)
+        name = f"{train.model}/{TOKENIZER}"
         if train.model in given:
             path = given[train.model]
-            name, config = str(path), path.with_name(TOKENIZER_CONFIG)
-        if path is None or not path.exists():
-            why = (
-                f"no {TOKENIZER} of model {train.model} is at hand: bundle lock brings it, or give --tokenizer "
-                f"{train.model}=FILE"
-            )
-            return cls(train, why=why)
+            name = str(path)
+        elif isinstance(model, LocalModel):
+            path = model.path.resolved / TOKENIZER
+        else:
+            found = at_hand.model_file(train.model, TOKENIZER)
+            if not found:
+                why = f"bundle lock brings it, or give --tokenizer {train.model}=FILE"
+                return cls(train, why=f"no {TOKENIZER} of model {train.model} is at hand: {why}")
+            path = found
+        beside = at_hand.model_file(train.model, TOKENIZER_CONFIG)
+        config = path.with_name(TOKENIZER_CONFIG) if name == str(path) or isinstance(model, LocalModel) else beside
         form = template(train.template, str(train.llamafactory), train.extra)
         try:
             return cls(train, name, ModelTokenizer(path, config, form), None if form.known else _text_alone(train))

@@ -12,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundler.planning.datasets import tokens
 from bundler.planning.datasets.convert import Aligned
 from bundler.planning.datasets.description import Description
 from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.lengths import LONGEST, Lengths, Spread
 from bundler.planning.datasets.template import template
 from bundler.planning.datasets.tokens import ModelTokenizer, NoTokenizer, TokenWatch
+from bundler.planning.datasets.tool_calls import called
 from bundler.planning.datasets.verdict import Place
 from tests.oracle.compare_datasets import describe
 
@@ -94,6 +96,33 @@ def test_half_a_surrogate_pair_which_an_array_may_hold_is_counted_and_ends_nothi
     path = tmp_path / "d.json"
     path.write_text('[{"instruction": "a\\ud83d", "input": "", "output": "b"}]')
     assert measured(path, TokenWatch(tokenizer(), "sft")).records == 1
+
+
+def test_texts_are_counted_in_groups_and_a_huge_one_in_parts_so_that_memory_is_bounded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    texts = ["pump " * count for count in (1, 0, 300, 7, 40, 60, 900, 2)]
+    whole = tokenizer().count(texts)
+    monkeypatch.setattr(tokens, "BATCH", 250)
+    groups: list[int] = []
+    real = ModelTokenizer._encoded
+
+    def seen(self: ModelTokenizer, texts: list[str]) -> list[int]:
+        groups.append(sum(map(len, texts)))
+        return real(self, texts)
+
+    monkeypatch.setattr(ModelTokenizer, "_encoded", seen)
+    parts = tokenizer().count(texts)
+    assert max(groups) <= 500
+    assert len(parts) == len(whole)
+    for text, part, all_of_it in zip(texts, parts, whole, strict=True):
+        assert abs(part - all_of_it) <= 4 * (len(text) // 250), "a few tokens for each cut"
+
+
+def test_a_call_whose_thoughts_are_told_otherwise_from_0_9_4_on_ends_nothing() -> None:
+    content = '<think>a</think>{"name": "f", "arguments": {"x": "</think>"}}'
+    assert called(content, "qwen") == content
+    assert called('{"name": "f", "arguments": {}}', "qwen").startswith("<tool_call>")
 
 
 def test_a_template_that_is_not_known_counts_the_text_alone(tmp_path: Path) -> None:

@@ -123,6 +123,8 @@ def test_a_tokenizer_that_is_none_ends_nothing(world: World) -> None:
     pumps = world.document("--tokenizer", f"base={bad}")["pumps"]
     assert pumps["lengths"] is None
     assert str(bad) in pumps["lengths_why"]
+    world.model = f"{{path: {world.place}}}"
+    assert str(world.place / "tokenizer.json") in world.document()["pumps"]["lengths_why"]
 
 
 def test_a_template_that_is_not_in_the_tables_counts_the_text_and_says_so(world: World) -> None:

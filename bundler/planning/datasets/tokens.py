@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,13 +43,37 @@ class ModelTokenizer:
         self._tokenizer.add_special_tokens([one for one in wanted if one not in known])
 
     def count(self, texts: Sequence[str]) -> list[int]:
-        """The tokens of each text, without any that a post-processor would put around it."""
+        """The tokens of each text, without any that a post-processor would put around it.
+
+        One of more than BATCH characters is cut, so that memory stays bounded: that may make a few tokens more.
+        """
+        counts = []
+        group: list[str] = []
+        characters = 0
+        for text in texts:
+            if len(text) > BATCH:
+                counts += [*self._encoded(group), sum(sum(self._encoded([part])) for part in _parts(text))]
+                group, characters = [], 0
+                continue
+            group.append(text)
+            characters += len(text)
+            if characters > BATCH:
+                counts += self._encoded(group)
+                group, characters = [], 0
+        return counts + self._encoded(group)
+
+    def _encoded(self, texts: Sequence[str]) -> list[int]:
         try:
             found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         except TypeError:  # half a surrogate pair, which a JSON array may hold, is no text to the library
             texts = [text.encode("utf-8", "replace").decode() for text in texts]
             found = self._tokenizer.encode_batch_fast(texts, add_special_tokens=False)
         return [len(one) for one in found]
+
+
+def _parts(text: str) -> Iterator[str]:
+    for at in range(0, len(text), BATCH):
+        yield text[at : at + BATCH]
 
 
 def _loaded(path: Path) -> Tokenizer:

@@ -44,10 +44,16 @@ def described(tools: str, form: str) -> str:
 
 
 def called(content: str, form: str) -> str:
-    """What stands in the answer for a call, or a list of calls, in JSON; thoughts before it stay."""
+    """What stands in the answer for a call, or a list of calls, in JSON; thoughts before it stay.
+
+    Where thoughts are told from the call otherwise, as from 0.9.4 on, and nothing is left that is a call: the content.
+    """
     thought = _THOUGHT.search(content)
-    given = json.loads(content.replace(thought[0], "") if thought else content)
-    calls = [(str(one["name"]), one["arguments"]) for one in (given if isinstance(given, list) else [given])]
+    try:
+        given = json.loads(content.replace(thought[0], "") if thought else content)
+        calls = [(str(one["name"]), one["arguments"]) for one in (given if isinstance(given, list) else [given])]
+    except (ValueError, KeyError, TypeError):
+        return content
     return (thought[0] if thought else "") + _calls(calls, form)
 
 
