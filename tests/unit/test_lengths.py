@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundler.manifest.loader import load
 from bundler.planning.datasets import tokens
 from bundler.planning.datasets.convert import Aligned
 from bundler.planning.datasets.description import Description
@@ -21,8 +22,10 @@ from bundler.planning.datasets.template import template
 from bundler.planning.datasets.tokens import ModelTokenizer, NoTokenizer, TokenWatch
 from bundler.planning.datasets.tool_calls import called
 from bundler.planning.datasets.verdict import Place
+from bundler.planning.tables import templates
 from tests.oracle.compare_datasets import describe
 
+ROOT = Path(__file__).parents[2]
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "datasets"
 MODEL = FIXTURES / "tokenizer"
 CASES: list[dict[str, Any]] = [json.loads(line) for line in (FIXTURES / "lengths.jsonl").read_text().splitlines()]
@@ -131,6 +134,21 @@ def test_a_template_that_is_not_known_counts_the_text_alone(tmp_path: Path) -> N
     assert not template("no such", "0.9.3").known
     assert not template("qwen3", "0.8.0").known
     assert measured(path, TokenWatch(tokenizer("no such"), "sft")).median == 2
+
+
+@pytest.mark.parametrize("version", ["0.9.3", "0.9.4", "0.9.5"])
+def test_every_template_of_the_tables_writes_each_content_once(version: str) -> None:
+    """A slot that was read wrong would leave texts out, and lengths would be short."""
+    for name in templates(version):
+        of = template(name, version)
+        for slots in (of.user, of.assistant, of.system, of.observation, of.function):
+            assert "".join(slot for slot in slots if isinstance(slot, str)).count("{{content}}") == 1, name
+
+
+def test_the_templates_of_all_manifests_are_known() -> None:
+    said = [loaded.train for path in (ROOT / "manifests").glob("*.yaml") if (loaded := load(path)).train]
+    assert said
+    assert all(template(train.template, str(train.llamafactory)).known for train in said if train)
 
 
 def test_thoughts_that_the_training_is_told_to_leave_out_are_not_counted(tmp_path: Path) -> None:

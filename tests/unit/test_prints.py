@@ -34,7 +34,7 @@ def test_a_hash_is_new_exactly_once_and_no_other_is_taken_for_it(added: list[int
         assert (one in found) is ((one or 1) in known)
 
 
-def test_many_records_take_little_more_than_eight_bytes_each() -> None:
+def test_many_records_take_32_bytes_each_at_most() -> None:
     found = Prints()
     for number in range(50_000):
         found.add(number * 0x9E3779B97F4A7C15)
