@@ -139,26 +139,23 @@ class _Lines:
         self.chunk.require_unique(strings)
 
 
-def _see(shape: Shape, row: Row) -> None:
-    try:
-        shape.see(row.value)
-    except Raises as error:
-        raise Raises(error.reason, error.error, place=row.place()) from error
-
-
 def _array(file: Path, shape: Shape) -> Iterator[Row]:
     text = ""
     suspect = False
+    name, see = file.name, shape.see
     for number, found in enumerate(json_file.array(file), start=1):
         if found[1] is not text:
             text = found[1]
             suspect = may_have_forgotten(text.encode("utf-8", "surrogatepass"))
         value = found[0]
         if type(value) is not dict:
-            place = Place(file.name, number, json_file.line_of(found))
+            place = Place(name, number, json_file.line_of(found))
             raise Raises(f"not an object: {str(value)[:30]!r}", "TypeError", place=place)
-        row = Row(value, file.name, number, found, 0, suspect)
-        _see(shape, row)
+        row = Row(value, name, number, found, 0, suspect)
+        try:
+            see(value)
+        except Raises as error:
+            raise Raises(error.reason, error.error, place=row.place()) from error
         yield row
 
 
@@ -181,5 +178,8 @@ def _rows(name: str, rows: list[table_file.Row], number: int, shape: Shape) -> I
         cells = (cell.encode() for cell in value.values() if type(cell) is str)
         suspect = any(map(may_have_forgotten, cells))
         row = Row(value, name, number, None, line, suspect)
-        _see(shape, row)
+        try:
+            shape.see(value)
+        except Raises as error:
+            raise Raises(error.reason, error.error, place=row.place()) from error
         yield row

@@ -238,8 +238,18 @@ class _Array:
         if self._peek() == "]":
             self._at += 1
         else:
+            scan = self._scan
             while True:
-                yield self._item()
+                text, begin = self._text, self._at
+                try:
+                    value, after = scan(text, begin)
+                except (StopIteration, ValueError, RecursionError):
+                    value, after = None, len(text)  # _item finds out what it is
+                if after < len(text) and not self._escapes:  # the usual way: it lies whole in the window
+                    self._at = after
+                    yield value, text, begin, after, self._line
+                else:
+                    yield self._item()
                 comma = _COMMA.match(self._text, self._at)
                 if comma and comma.end() < len(self._text):
                     self._at = comma.end()

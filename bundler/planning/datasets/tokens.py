@@ -80,8 +80,10 @@ def _loaded(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        if not path.is_file() or path.stat().st_size > LARGEST:
-            raise NoTokenizer(f"{path} is no file, or has more than {LARGEST >> 20} MiB")
+        if not path.is_file():  # a pipe might never end
+            raise NoTokenizer(f"{path} is no file" if path.exists() else f"there is no {path}")
+        if path.stat().st_size > LARGEST:
+            raise NoTokenizer(f"{path} has more than {LARGEST >> 20} MiB")
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NoTokenizer(f"{path} can't be read: {error}") from error
