@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
-from bundler.cli import html, options, plan_path
+from bundler.cli import html, options, plan_data, plan_path
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_size
-from bundler.operations.judge_data import said
 from bundler.operations.plan import PlanResult
-from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.duration import StepName
 
 
 @click.command("plan")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--config", "configs", multiple=True, metavar="MODEL=FILE", help="A model's config.json.")
+@click.option("--tokenizer", "tokenizers", multiple=True, metavar="MODEL=FILE", help="A model's tokenizer.json.")
 @click.option(
     "--rate",
     "stated",
@@ -36,6 +35,7 @@ from bundler.planning.duration import StepName
 def command(
     manifest: Path,
     configs: tuple[str, ...],
+    tokenizers: tuple[str, ...],
     stated: tuple[tuple[StepName, int], ...],
     report: Path | None,
     store: Path,
@@ -48,7 +48,7 @@ def command(
     bundle plan manifests/qwen3-32b-l20x4.yaml --config base=Qwen3-32B/config.json
     bundle plan my-manifest.yaml              # models that a lock pins, or that are directories here
     bundle plan my-manifest.yaml --rate build=12MB/s --rate push=110MB/s
-    bundle plan my-manifest.yaml -o json
+    bundle plan my-manifest.yaml --tokenizer base=Qwen3-32B/tokenizer.json -o json
     bundle plan my-manifest.yaml --html report.html   # one page, to look at and to hand on
     """
     from bundler.manifest.loader import load
@@ -56,21 +56,17 @@ def command(
     from bundler.operations.plan import plan
     from bundler.operations.plan_pinned import Pinned
     from bundler.operations.plan_rates import rates
+    from bundler.operations.token_lengths import Counting
 
-    html.require_place(report, "plan", manifest, *(part for one in configs for part in ("--config", one)))
-    given = {}
-    for one in configs:
-        name, equals, path = one.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint="--config")
-        given[name] = Path(path)
+    said_again = [part for one in configs for part in ("--config", one)]
+    said_again += [part for one in tokenizers for part in ("--tokenizer", one)]
+    html.require_place(report, "plan", manifest, *said_again)
     wanted = load(manifest)
-    if strange := [name for name in given if name not in wanted.models]:
-        there = ", ".join(sorted(wanted.models))
-        raise click.BadParameter(f"{manifest} has no model {strange[0]!r}; it has: {there}", param_hint="--config")
+    given = _by_model(configs, "--config", manifest, wanted.models)
     pinned = Pinned.beside(wanted, manifest, store)
-    found = {**pinned.configs(), **given}
-    result = plan(wanted, found, judge_datasets(wanted, events), pinned, rates(dict(stated)))
+    counting = Counting.of(wanted, _by_model(tokenizers, "--tokenizer", manifest, wanted.models), pinned)
+    data = judge_datasets(wanted, events, counting=counting, pinned=pinned)
+    result = plan(wanted, {**pinned.configs(), **given}, data, pinned, rates(dict(stated)))
     held = all_held_back(wanted.train, result.data) if wanted.train else None
     said, lines = document(result, held), text(result)
     if report:
@@ -87,6 +83,22 @@ def command(
     require_usable(wanted, manifest, result.data, ())
 
 
+def _by_model(
+    options_: tuple[str, ...], option: str, manifest: Path, models: Mapping[str, object]
+) -> Mapping[str, Path]:
+    """What was given as MODEL=FILE."""
+    given = {}
+    for one in options_:
+        name, equals, path = one.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{one!r} does not read MODEL=FILE", param_hint=option)
+        if name not in models:
+            there = ", ".join(sorted(models))
+            raise click.BadParameter(f"{manifest} has no model {name!r}; it has: {there}", param_hint=option)
+        given[name] = Path(path)
+    return given
+
+
 def document(result: PlanResult, held_back: str | None = None) -> dict[str, object]:
     """A plan as data. `findings` has what a page shows as such: that no sample is left, and what is not planned."""
     serve, train = result.serve, result.train
@@ -99,24 +111,10 @@ def document(result: PlanResult, held_back: str | None = None) -> dict[str, obje
         "findings": [*([held] if held_back else []), *_not_planned_findings(result)],
         "steps": to_json(result.steps) if result.steps else None,
         "train": to_json(train) if train else None,
-        "data": {name: _data(verdict) for name, verdict in result.data.items()},
+        "data": {name: plan_data.document(verdict) for name, verdict in result.data.items()},
         "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,
         "evaluate": _evaluate(result),
         **plan_path.document(result),
-    }
-
-
-def _data(verdict: DatasetVerdict) -> dict[str, object]:
-    return {
-        "usable": verdict.usable,
-        "records": verdict.records,
-        "kept": verdict.kept,
-        "dropped": verdict.dropped_count,
-        "reasons": dict(verdict.dropped_reasons),
-        "records_dropped": [{"place": str(one.place), "reason": one.reason} for one in verdict.dropped],
-        "failure": str(verdict.failure) if verdict.failure else None,
-        "unread": verdict.unread,
-        "notes": [str(note) for note in verdict.notes],
     }
 
 
@@ -159,8 +157,8 @@ def text(result: PlanResult) -> str:
         size = format_size(result.evaluate.device_bytes)
         does = "fits" if result.evaluate_fits else "does not fit"
         lines.append(f"evaluate: {does}: the whole model on each GPU, {size} on the device, by formula")
-    lines += [f"data {name}: {said(verdict)}" for name, verdict in result.data.items()]
-    lines += [f"  {verdict.failure}" for verdict in result.data.values() if verdict.failure]
+    for name, verdict in result.data.items():
+        lines += plan_data.text(name, verdict)
     return "\n".join([*lines, *plan_path.lines(result)])
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, StepEnded, StepStarted, Warned
-from bundler.manifest.artifacts import Dataset, LocalDataset
+from bundler.manifest.artifacts import AnyDataset, Dataset, LocalDataset
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
+from bundler.operations.plan_pinned import Pinned
+from bundler.operations.token_lengths import Counting, much_truncated, packs
 from bundler.planning.datasets.description import Columns, Description, Stage, Tags
 from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.verdict import DatasetVerdict
@@ -35,31 +39,62 @@ class DataRefused(CheckRefused):
         )
 
 
-def judge_datasets(manifest: Manifest, events: Events) -> Mapping[str, DatasetVerdict]:
-    """A verdict for each dataset of this machine that the training reads. Tells of records that would be dropped.
+def judge_datasets(
+    manifest: Manifest, events: Events, *, counting: Counting | None = None, pinned: Pinned | None = None
+) -> Mapping[str, DatasetVerdict]:
+    """A verdict for each dataset that the training reads. Tells of records that would be dropped.
 
-    Datasets at URLs are not read here. Raises OSError where a file can't be read.
+    With `counting` their lengths are in it. Datasets at URLs are read where `pinned`'s store has them, and left out
+    without it. Raises OSError where a file can't be read.
     """
     train = manifest.train
     if not train:
         return {}
     names = dict.fromkeys((*train.datasets, *(train.eval_datasets or ())))
-    local = {name: manifest.datasets[name] for name in names}
     version = tuple(int(part) for part in str(train.llamafactory).split(".")[:3] if part.isdigit())
-    verdicts = {}
-    for name, dataset in local.items():
-        if isinstance(dataset, LocalDataset):
-            path = dataset.path.resolved
-            events.emit(StepStarted(CHECK))
-            if path.exists():
-                verdict = judge(path, describe(dataset), stage=cast(Stage, train.stage), version=version)
+    verdicts: dict[str, DatasetVerdict] = {}
+    for name in names:
+        dataset = manifest.datasets[name]
+        if pinned is None and not isinstance(dataset, LocalDataset):
+            continue
+        events.emit(StepStarted(CHECK))
+        tested = name not in train.datasets  # those come first, so that what is tested with can be looked up in them
+        trained = [verdicts[one].prints for one in train.datasets if tested and one in verdicts]
+        with _files(name, dataset, pinned) as path:
+            if isinstance(path, Path):
+                watch = counting.watch(path) if counting else None
+                verdict = judge(
+                    path,
+                    describe(dataset),
+                    stage=cast(Stage, train.stage),
+                    version=version,
+                    watch=watch,
+                    others=[prints for prints in trained if prints],
+                )
             else:
-                verdict = DatasetVerdict(unread=f"there is no {path} yet, and lock asks for it")
-            verdicts[name] = verdict
-            events.emit(StepEnded(CHECK, f"{name}: {said(verdict)}"))
-            for line in warnings(name, verdict):
-                events.emit(Warned(line))
+                watch, verdict = None, DatasetVerdict(unread=path)
+        verdicts[name] = counting.counted(verdict, watch) if counting else verdict
+        events.emit(StepEnded(CHECK, f"{name}: {said(verdict)}"))
+        for line in warnings(name, verdicts[name]):
+            events.emit(Warned(line))
     return verdicts
+
+
+@contextmanager
+def _files(name: str, dataset: AnyDataset, pinned: Pinned | None) -> Iterator[Path | str]:
+    """The dataset's file or folder, for the while; or why it can't be read."""
+    if isinstance(dataset, LocalDataset):
+        path = dataset.path.resolved
+        yield path if path.exists() else f"there is no {path} yet, and lock asks for it"
+        return
+    blob = pinned.dataset_file(name, dataset.file_name) if pinned else None
+    if blob is None:
+        yield "it lies at a URL, and the store has not got it yet: bundle build fetches it"
+        return
+    with TemporaryDirectory(prefix="bundle-") as place:
+        link = Path(place) / dataset.file_name  # its type is told by its name, which a blob has not
+        link.symlink_to(blob.resolve())
+        yield link
 
 
 def require_usable(
@@ -81,8 +116,7 @@ def samples(train: Train, verdicts: Mapping[str, DatasetVerdict]) -> int | None:
     """
     judged = [verdicts.get(name) for name in train.datasets]
     known = [verdict for verdict in judged if verdict and verdict.usable and not verdict.unread]
-    packs = train.neat_packing or (train.stage == "pt" if train.packing is None else train.packing)
-    if packs or _CHOOSING & train.extra.keys() or not known or len(known) != len(judged):
+    if packs(train) or _CHOOSING & train.extra.keys() or not known or len(known) != len(judged):
         return None
     return sum(verdict.kept for verdict in known)
 
@@ -129,3 +163,5 @@ def warnings(name: str, verdict: DatasetVerdict) -> Iterator[str]:
             yield f"dataset {name}: {one.place}: {one.reason}"
     for note in verdict.notes:
         yield f"dataset {name}: {note}"
+    if long := much_truncated(name, verdict):
+        yield long

@@ -35,6 +35,8 @@ from bundler.manifest.settings import Settings
 from bundler.operations.judge_data import judge_datasets, require_usable
 from bundler.operations.moves import Move, build_moves, moves
 from bundler.operations.require_fit import require_fit
+from bundler.operations.token_lengths import TOKENIZER, TOKENIZER_CONFIG
+from bundler.planning.datasets.tokens import LARGEST
 from bundler.sources import files, images, url
 from bundler.sources.dockerfile import Recipe, build_image, write_recipe
 from bundler.sources.fetch import fetch
@@ -148,8 +150,8 @@ class _Resolver:
         models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
         datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
         memory: tuple[GpuMemory, ...] = ()
+        self._bring_configs(manifest, models)
         if manifest.target.count:
-            self._bring_configs(manifest, models)
             memory = require_fit(manifest, path, models, self.store, self.events, accepted)
         for artifact in (*models, *datasets):
             self.known.extend(Descriptor(RAW, file.digest, file.size) for file in artifact.files)
@@ -217,14 +219,19 @@ class _Resolver:
         return build_image(name, recipe, base, _engine(), self.store, self.events)
 
     def _bring_configs(self, manifest: Manifest, models: Sequence[LockedFiles]) -> None:
-        """Fetch each model's config.json, which the plan reads. A hub that states SHA-256 has not sent it yet."""
+        """Fetch what the plan reads: each model's config.json, and the tokenizer of the one that is trained. A hub
+        that states SHA-256 has not sent them yet.
+        """
         missing: list[Download] = []
         for model in models:
             where = manifest.models[model.name]
-            config = tuple(file for file in model.files if file.path == CONFIG and file.size <= LIMIT)
+            read = {CONFIG: LIMIT} if manifest.target.count else {}
+            if manifest.train and manifest.train.model == model.name:
+                read |= {TOKENIZER: LARGEST, TOKENIZER_CONFIG: LIMIT}
+            wanted = tuple(file for file in model.files if file.size <= read.get(file.path, -1))
             if not isinstance(where, LocalModel):
                 downloads = url.downloads if isinstance(where, UrlModel) else model_downloads
-                missing += [one for one in downloads(replace(model, files=config)) if not self.store.has(one.blob)]
+                missing += [one for one in downloads(replace(model, files=wanted)) if not self.store.has(one.blob)]
         if missing:
             fetch(missing, self.store, self.events, self.settings.streams)
 

@@ -54,6 +54,21 @@ class Pinned:
         """The config.json of each model, as far as the store has them."""
         return configs_of(tuple(self.models.values()), self.store) if self.store else {}
 
+    def model_file(self, name: str, path: str) -> Path | None:
+        """A file of a model, where the store has it."""
+        return self._file(self.models.get(name), path)
+
+    def dataset_file(self, name: str, path: str) -> Path | None:
+        """A file of a dataset, where the store has it."""
+        return self._file(self.datasets.get(name), path)
+
+    def _file(self, among: LockedFiles | None, path: str) -> Path | None:
+        digests = [file.digest for file in among.files if file.path == path] if among else []
+        if not digests or self.store is None:
+            return None
+        found = self.store.path(digests[0])
+        return found if found.is_file() else None
+
     def sizes(self) -> Mapping[str, int]:
         """Bytes of each artifact, as the parts of the disk are named. A blob that two have counts for the first."""
         seen: set[Digest] = set()

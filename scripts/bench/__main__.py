@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bundler.cli.table import table
-from scripts.bench import doors, export, fill, hub, large, paramiko_door, push, startup, verify
+from scripts.bench import data, doors, export, fill, hub, large, paramiko_door, push, startup, verify
 from scripts.bench.measure import Figure
 from scripts.world.errors import WorldError
 from scripts.world.place import Place
@@ -26,6 +26,7 @@ ALL: tuple[Measure, ...] = (
     lambda _: paramiko_door.figures(),
     lambda _: doors.figures(),
     verify.figures,
+    data.figures,
 )
 LARGE: tuple[Measure, ...] = (large.figures,)
 

@@ -97,6 +97,25 @@ serve: {{image: serve, vllm: "0.8.5.post1", model: base, name: big}}
     )  # the registry is what is missing now
 
 
+def test_lock_brings_the_tokenizer_that_the_plan_counts_with_and_no_weights(
+    bundle: Bundle, manifest: Path, ms_files: Path, hf_files: Path, tmp_path: Path
+) -> None:
+    """ModelScope states its SHA-256, so nothing else would have brought it, and the plan had no lengths."""
+    tokenizer = (Path(__file__).parents[1] / "fixtures/datasets/tokenizer/tokenizer.json").read_bytes()
+    for files in (ms_files, hf_files):
+        (files / "tokenizer.json").write_bytes(tokenizer)
+    (tmp_path / "pumps.json").write_text('[{"instruction": "a", "input": "", "output": "b"}]')
+    manifest.write_text(f"""{BOTH}
+images: {{train: {{registry: "127.0.0.1:9/train:1"}}}}
+datasets: {{pumps: {{path: pumps.json}}}}
+train: {{image: train, llamafactory: "0.9.3", model: base, datasets: [pumps], template: qwen3}}
+""")
+    assert bundle("lock", manifest, check=False).code == 14  # the registry is missing; that comes later
+    blobs = tmp_path / "store" / "blobs" / "sha256"
+    assert (blobs / hashlib.sha256(tokenizer).hexdigest()).is_file()
+    assert not (blobs / hashlib.sha256(WEIGHTS).hexdigest()).exists()
+
+
 def test_models_and_datasets_by_url_are_built(bundle: Bundle, tmp_path: Path) -> None:
     data = b'[{"instruction": "a", "input": "", "output": "b"}]'
     with ScriptedServer() as server:

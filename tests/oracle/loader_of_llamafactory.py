@@ -75,15 +75,17 @@ class Judge:
             return {"kept": 0, "dropped": list(range(1, len(aligned_rows) + 1)), "error": None, "place": None}
         except Exception as error:  # noqa: BLE001 - whatever it dies of is the verdict
             return {"kept": 0, "dropped": [], "error": _said(error), "place": "encode"}
+        columns = [name for name in kept.column_names if name.endswith("input_ids") and not name.startswith("kl_")]
+        lengths = [max(map(len, row)) for row in zip(*(kept[name] for name in columns), strict=True)]
         if stage == "pt" or data.packing:
-            return {"kept": len(aligned_rows), "dropped": [], "error": None, "place": None, "packed": len(kept)}
+            whole = {"kept": len(aligned_rows), "dropped": [], "error": None, "place": None}
+            return whole | {"packed": len(kept), "lengths": lengths}
         processor = loader._get_dataset_processor(data, stage, self.template, self.tokenizer, None)
         dropped = []
         for number, row in enumerate(aligned_rows, start=1):
             out = processor.preprocess_dataset({key: [value] for key, value in row.items()})
             if not out.get("input_ids") and not out.get("chosen_input_ids"):
                 dropped.append(number)
-        lengths = [len(one) for one in kept[kept.column_names[0]]] if kept.column_names else []
         return {"kept": len(kept), "dropped": dropped, "error": None, "place": None, "lengths": lengths}
 
 

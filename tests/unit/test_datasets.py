@@ -10,7 +10,6 @@ import pytest
 
 from bundler.planning.datasets.description import Columns, Description, Tags
 from bundler.planning.datasets.judge import judge
-from bundler.planning.datasets.verdict import overlap
 from tests.oracle.compare_datasets import agree, ours
 
 CASES: list[dict[str, Any]] = json.loads(
@@ -40,6 +39,14 @@ def test_a_dropped_record_is_named_by_number_line_and_reason(tmp_path: Path) -> 
     assert (verdict.kept, verdict.dropped_count) == (2, 1)
     assert str(verdict.dropped[0].place) == "d.jsonl, record 2, line 2"
     assert verdict.dropped[0].reason == "the answer (output) is null"
+
+
+@pytest.mark.parametrize("broken", ['{"a": 1}\n{"a": tru}\n', '[{"a": 1},\n{"a": tru}]', '{"a": 1, "a": 2}\n'])
+def test_a_file_that_is_broken_is_named(broken: str, tmp_path: Path) -> None:
+    """A dataset may be a folder of many."""
+    (tmp_path / "good.json").write_text(json.dumps([GOOD]))
+    (tmp_path / "z.json").write_text(broken)
+    assert str(judge(tmp_path, Description()).failure).startswith("z.json: line ")
 
 
 def test_a_record_that_ends_the_run_is_named(tmp_path: Path) -> None:
@@ -81,7 +88,9 @@ def test_what_a_person_would_look_at_is_noted(tmp_path: Path) -> None:
     records = [GOOD, GOOD, GOOD | {"instruction": "q", "output": ""}, GOOD | {"output": "Dear {{name}}"}]
     verdict = judge(write(tmp_path / "d.json", records), Description())
     assert {note.kind: note.count for note in verdict.notes} == {"duplicate": 1, "empty answer": 1, "placeholder": 1}
-    assert overlap(verdict, judge(write(tmp_path / "t.json", [GOOD]), Description())) == 1
+    assert verdict.prints is not None
+    eval_ = judge(write(tmp_path / "t.json", [GOOD]), Description(), others=[verdict.prints])
+    assert [(note.kind, str(note.first)) for note in eval_.notes] == [("overlap", "t.json, record 1, line 1")]
 
 
 def test_openai_is_refused_by_the_version_that_does_not_know_it(tmp_path: Path) -> None:

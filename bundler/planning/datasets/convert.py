@@ -107,9 +107,12 @@ class _Alpaca(_Converter):
             for pair in pairs:
                 old_prompt, old_response = _pair(pair)
                 prompt += ((USER, old_prompt), (ASSISTANT, old_response))
-        query = [text for column in (c.prompt, c.query) if column and (text := self.get(record, column))]
-        if not all(type(text) is str for text in query):
-            raise Raises(f"the prompt is not a string: {str(query)[:40]}", "TypeError")
+        query = []
+        for column in (c.prompt, c.query):
+            if column and (text := self.get(record, column)):
+                if type(text) is not str:
+                    raise Raises(f"the prompt is not a string: {str(text)[:40]}", "TypeError")
+                query.append(text)
         prompt.append((USER, "\n".join(query)))
         if len(prompt) > 1 and not all(content is None or type(content) is str for _, content in prompt):
             raise Raises("the history holds something other than strings", "ArrowInvalid")
@@ -220,13 +223,21 @@ class _Sharegpt(_Messages):
         aligned: list[Message] = []
         why = ""
         accept = (self.odd, self.even)
+        role_tag, content_tag, roles = t.role_tag, t.content_tag, self.roles
         for turn, message in enumerate(messages):
-            role = self.field(message, t.role_tag)
+            try:
+                role = message[role_tag]
+            except (KeyError, TypeError):
+                role = self.field(message, role_tag)
             if role not in accept[turn % 2]:
                 whose = "the assistant's" if turn % 2 else "the user's"
                 why = f"message {turn + 1 + begins} is of {role!r}, and it should be {whose}"
                 break
-            aligned.append((self.roles[role], self.field(message, t.content_tag)))
+            try:
+                content = message[content_tag]
+            except KeyError:
+                content = self.field(message, content_tag)
+            aligned.append((roles[role], content))
         return _with_system(self, record, self.finish(record, aligned, why), system, begins)
 
 

@@ -47,9 +47,10 @@ class Encoder:
 
     def _encodes(self, aligned: Aligned) -> None:
         answers = aligned.response if self.stage == "sft" else self._answers(aligned.response)
-        for message in (*aligned.prompt, *answers):
-            if type(message[1]) is not str or message[0] == FUNCTION:
-                self._message(message)
+        for messages in (aligned.prompt, answers):
+            for message in messages:
+                if type(message[1]) is not str or message[0] == FUNCTION:
+                    self._message(message)
         if aligned.system and not isinstance(aligned.system, str):
             raise Raises("the system prompt is not a string", "TypeError")
         if aligned.tools:

@@ -66,12 +66,10 @@ class Rows:
         self.schema = None
         for file in self.files:
             for rows, shape in self._tables(file):
-                for row in rows:
-                    try:
-                        shape.see(row.value)
-                    except Raises as error:
-                        raise Raises(error.reason, error.error, place=row.place()) from error
-                    yield row
+                try:
+                    yield from rows
+                except Raises as error:
+                    raise _placed(error, file) from error
                 self._fits(shape, file)
 
     def _fits(self, shape: Shape, file: Path) -> None:
@@ -90,7 +88,12 @@ class Rows:
             else:
                 raise CannotRead(f"{file.name}: {kind} files are not read here: LLaMA-Factory decides")
         except Raises as error:
-            raise error if error.place else Raises(error.reason, error.error, place=Place(file.name, 0, 0)) from error
+            raise _placed(error, file) from error
+
+
+def _placed(error: Raises, file: Path) -> Raises:
+    """With the file's name at least."""
+    return error if error.place else Raises(error.reason, error.error, place=Place(file.name, 0, 0))
 
 
 def _json(file: Path) -> Iterator[tuple[Iterator[Row], Shape]]:
@@ -98,35 +101,62 @@ def _json(file: Path) -> Iterator[tuple[Iterator[Row], Shape]]:
     if not first:
         raise Raises("the file is empty", "SchemaInferenceError")
     if first == "[":
-        yield _array(file), Shape(dates=False)
+        shape = Shape(dates=False)
+        yield _array(file, shape), shape
         return
     if first != "{":
         raise Raises(f"it begins with {first!r}, and not with an object or an array", "ArrowInvalid")
-    number = 0
+    before = 0
     for chunk in json_file.lines(file):
-        yield _chunk(file.name, chunk, number), Shape(dates=True)
-        number += len(chunk)
+        shape = Shape(dates=True)
+        rows = _Lines(file.name, chunk, before, shape)
+        yield iter(rows), shape
+        before = rows.number
 
 
-def _chunk(name: str, chunk: list[json_file.Found], number: int) -> Iterator[Row]:
-    suspect = bool(chunk) and may_have_forgotten(chunk[0][1])
-    for found in chunk:
-        number += 1
-        yield Row(found[0], name, number, found, 0, suspect)
+class _Lines:
+    """The rows of a chunk. What ends the load may be found after rows that were given already."""
+
+    def __init__(self, name: str, chunk: json_file.Chunk, before: int, shape: Shape) -> None:
+        self.name = name
+        self.chunk = chunk
+        self.number = before
+        self.shape = shape
+
+    def __iter__(self) -> Iterator[Row]:
+        name, number, see = self.name, self.number, self.shape.see
+        suspect = may_have_forgotten(self.chunk.raw)
+        strings = 0
+        for found in self.chunk.objects():
+            number += 1
+            row = Row(found[0], name, number, found, 0, suspect)
+            try:
+                strings += see(found[0])
+            except Raises as error:
+                raise Raises(error.reason, error.error, place=row.place()) from error
+            yield row
+        self.number = number
+        self.chunk.require_unique(strings)
 
 
-def _array(file: Path) -> Iterator[Row]:
+def _array(file: Path, shape: Shape) -> Iterator[Row]:
     text = ""
     suspect = False
+    name, see = file.name, shape.see
     for number, found in enumerate(json_file.array(file), start=1):
         if found[1] is not text:
             text = found[1]
-            suspect = may_have_forgotten(text)
+            suspect = may_have_forgotten(text.encode("utf-8", "surrogatepass"))
         value = found[0]
         if type(value) is not dict:
-            place = Place(file.name, number, json_file.line_of(found))
+            place = Place(name, number, json_file.line_of(found))
             raise Raises(f"not an object: {str(value)[:30]!r}", "TypeError", place=place)
-        yield Row(value, file.name, number, found, 0, suspect)
+        row = Row(value, name, number, found, 0, suspect)
+        try:
+            see(value)
+        except Raises as error:
+            raise Raises(error.reason, error.error, place=row.place()) from error
+        yield row
 
 
 def _plain(file: Path, kind: str) -> Iterator[tuple[Iterator[Row], Shape]]:
@@ -134,15 +164,22 @@ def _plain(file: Path, kind: str) -> Iterator[tuple[Iterator[Row], Shape]]:
     any_table = False
     for rows in table_file.table(file) if kind == "csv" else table_file.text(file):
         if rows or not any_table:
-            yield _rows(file.name, rows, number), Shape(dates=False)
+            shape = Shape(dates=False)
+            yield _rows(file.name, rows, number, shape), shape
         any_table = any_table or bool(rows)
         number += len(rows)
     if not any_table and kind == "text":
         raise Raises("the file is empty", "SchemaInferenceError")
 
 
-def _rows(name: str, rows: list[table_file.Row], number: int) -> Iterator[Row]:
+def _rows(name: str, rows: list[table_file.Row], number: int, shape: Shape) -> Iterator[Row]:
     for value, line in rows:
         number += 1
-        suspect = any(may_have_forgotten(cell) for cell in value.values() if type(cell) is str)
-        yield Row(value, name, number, None, line, suspect)
+        cells = (cell.encode() for cell in value.values() if type(cell) is str)
+        suspect = any(map(may_have_forgotten, cells))
+        row = Row(value, name, number, None, line, suspect)
+        try:
+            shape.see(value)
+        except Raises as error:
+            raise Raises(error.reason, error.error, place=row.place()) from error
+        yield row

@@ -7,16 +7,17 @@ both by running them: docs/data.md.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bundler.planning.datasets.content import Content
 from bundler.planning.datasets.convert import Aligned, Message, converter
 from bundler.planning.datasets.description import Description, Stage
 from bundler.planning.datasets.encode import BATCH, Encoder, kl_raises
 from bundler.planning.datasets.files import Row, Rows, listed
+from bundler.planning.datasets.prints import Prints
 from bundler.planning.datasets.shape import Shape
 from bundler.planning.datasets.verdict import (
     DROPPED_LISTED,
@@ -24,11 +25,19 @@ from bundler.planning.datasets.verdict import (
     DatasetVerdict,
     Dropped,
     Failure,
+    Place,
     Raises,
 )
 
-Watcher = Callable[[Aligned], None]
-"""Is given each record that is kept, as for counting its tokens."""
+
+class Watcher(Protocol):
+    """Is given each record that is kept, as for counting its tokens."""
+
+    def begin(self) -> None:
+        """The dataset is read from its first record on; it may be read twice."""
+
+    def take(self, aligned: Aligned, place: Callable[[], Place]) -> None:
+        """A record that is kept, and a way to find out where it lies."""
 
 
 def judge(
@@ -40,13 +49,15 @@ def judge(
     media: bool = False,
     media_folder: Path | None = None,
     watch: Watcher | None = None,
+    others: Sequence[Prints] = (),
 ) -> DatasetVerdict:
     """What LLaMA-Factory of a version makes of a file, or a folder of files, in a stage.
 
     `media` says that the template is of a model that sees or hears; files are then looked for below `media_folder`,
-    by default the dataset's own. Never raises for what is in the files; OSError where they can't be read.
+    by default the dataset's own. `others` are datasets that it should share no record with. Never raises for what is
+    in the files; OSError where they can't be read.
     """
-    work = _Judge(path, description, Encoder(stage, version, media), media_folder, watch)
+    work = _Judge(path, description, Encoder(stage, version, media), media_folder, watch, others)
     try:
         return work.run()
     except CannotRead as error:
@@ -65,16 +76,20 @@ class _Judge:
         encoder: Encoder,
         media_folder: Path | None,
         watch: Watcher | None,
+        others: Sequence[Prints],
     ) -> None:
         self.description = description
         self.encoder = encoder
         self.path = path
         self.media_folder = media_folder or (path if path.is_dir() else path.parent)
         self.watch = watch
+        self.others = others
         self.start()
 
     def start(self) -> None:
-        self.content = Content()
+        self.content = Content(self.others)
+        if self.watch:
+            self.watch.begin()
         self.records = 0
         self.dropped: list[Dropped] = []
         self.reasons: Counter[str] = Counter()
@@ -114,8 +129,7 @@ class _Judge:
             if kept
             else Failure("every record is dropped: Cannot find valid samples", "RuntimeError", None),
             notes=self.content.notes(),
-            prints=frozenset(self.content.prints),
-            prints_whole=self.content.whole,
+            prints=self.content.prints,
         )
 
     def _stage_fits(self) -> None:
@@ -165,7 +179,7 @@ class _Judge:
             if self.encoder.stage == "pt" and self.description.formatting != "alpaca" and aligned.response:
                 self.content.note("first turn only", row.place)
             if self.watch:
-                self.watch(aligned)
+                self.watch.take(aligned, row.place)
         else:
             self.reasons[reason] += 1
             if len(self.dropped) < DROPPED_LISTED:

@@ -32,6 +32,10 @@ def is_timestamp(text: str) -> bool:
     return True
 
 
+Known = tuple[tuple[type, ...], int, tuple[str, ...]]
+"""Of objects with certain keys: the types of their values, their strings (keys too), and which values have more."""
+
+
 class Shape:
     """The kind of a column, and of what is in it."""
 
@@ -42,17 +46,17 @@ class Shape:
         self.dates = dates  # until one is not
         self.item: Shape | None = None
         self.fields: dict[str, Shape] = {}
-        self.known: set[tuple[object, ...]] = set()
+        self.known: dict[tuple[str, ...], Known] = {}  # objects of which nothing more can be learned
 
     @property
     def timestamp(self) -> bool:
         """Whether it is a column of times."""
         return self.kind == "string" and self.dates
 
-    def see(self, value: Any, path: str = "") -> None:
-        """Take a value in. Raises Raises at a second kind."""
+    def see(self, value: Any, path: str = "") -> int:
+        """Take a value in. How many strings it has in it, names of fields included. Raises Raises at a second kind."""
         if value is None:
-            return
+            return 0
         cls = type(value)
         kind = _KINDS[cls]
         if kind != self.kind:
@@ -60,42 +64,57 @@ class Shape:
                 raise Raises(f"{path or 'a record'} is a {self.kind} before and a {kind} here", "ArrowInvalid")
             self.kind = kind
         if cls is dict:
-            self._object(value, path)
-        elif cls is list:
-            self._list(value, path)
-        elif cls is str and self.dates and not is_timestamp(value):
-            self.dates = False
+            return self._object(value, path)
+        if cls is list:
+            return self._list(value, path)
+        if cls is str:
+            if self.dates and not is_timestamp(value):
+                self.dates = False
+            return 1
+        return 0
 
-    def _object(self, value: dict[str, Any], path: str) -> None:
+    def _object(self, value: dict[str, Any], path: str) -> int:
+        keys = tuple(value)
         types = tuple(map(type, value.values()))
-        signature = (*value, *types)
-        if signature in self.known:
-            for key, cls in zip(value, types, strict=True):
-                if cls is list or cls is dict:
-                    self.fields[key].see(value[key], f"{path}.{key}")
-            return
+        known = self.known.get(keys)
+        if known and known[0] == types:
+            strings = known[1]
+            for key in known[2]:
+                strings += self.fields[key].see(value[key], f"{path}.{key}" if path else key)
+            return strings
         settled = True
+        strings = len(keys)
         for key, item in value.items():
             shape = self.fields.get(key)
             if shape is None:
                 shape = self.fields[key] = Shape(dates=self.dates_possible)
-            shape.see(item, f"{path}.{key}" if path else key)
+            strings += shape.see(item, f"{path}.{key}" if path else key)
             settled = settled and not shape.timestamp
         if settled:
-            self.known.add(signature)
+            deep = tuple(key for key, cls in zip(keys, types, strict=True) if cls is list or cls is dict)
+            self.known[keys] = (types, len(keys) + types.count(str), deep)
+        return strings
 
     @property
     def dates_possible(self) -> bool:
         """Whether this file's reader infers dates: what a new shape begins with."""
         return self.dates
 
-    def _list(self, value: list[Any], path: str) -> None:
-        if self.item is None:
-            self.item = Shape(dates=self.dates_possible)
-        see = self.item.see
+    def _list(self, value: list[Any], path: str) -> int:
+        shape = self.item
+        if shape is None:
+            shape = self.item = Shape(dates=self.dates_possible)
+        known = shape.known.get
         inside = f"{path}[]"
+        strings = 0
         for item in value:
-            see(item, inside)
+            if type(item) is dict:  # messages: as see() would do it, without the calls
+                seen = known(tuple(item))
+                if seen and not seen[2] and seen[0] == tuple(map(type, item.values())):
+                    strings += seen[1]
+                    continue
+            strings += shape.see(item, inside)
+        return strings
 
     def missing(self, later: Shape, path: str = "") -> str | None:
         """Why a later chunk, or file, does not fit this schema, which the first one gave; None where it does.

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bundler.planning.datasets.lengths import Lengths
+    from bundler.planning.datasets.prints import Prints
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +59,26 @@ class Failure:
         return f"{self.place}: {self.reason}" if self.place else self.reason
 
 
+NoteKind = Literal[
+    "duplicate", "empty answer", "placeholder", "overlap", "missing file", "single class", "first turn only"
+]
+PLACES = 3
+"""So many places of a kind are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Noted:
-    """Something to look at that LLaMA-Factory would not mind: how often, and where first."""
+    """Something to look at that LLaMA-Factory would not mind: how often, and where (the first PLACES of them)."""
 
-    kind: Literal["duplicate", "empty answer", "placeholder", "missing file", "single class", "first turn only"]
+    kind: NoteKind
     count: int
-    first: Place
+    places: tuple[Place, ...]
     example: str = ""
+
+    @property
+    def first(self) -> Place:
+        """Where first."""
+        return self.places[0]
 
     def __str__(self) -> str:
         shown = f" ({self.example})" if self.example else ""
@@ -75,7 +91,8 @@ class DatasetVerdict:
 
     `kept` + `dropped_count` = `records` unless `failure` says that nothing is trained at all. `dropped` lists the
     first DROPPED_LISTED only; `dropped_reasons` counts them all. `unread` says why nothing can be told.
-    `prints` identify the kept records, to compare datasets with each other in the same process.
+    `prints` identify the kept records, to compare datasets with each other in the same process; None where nothing
+    was judged. `lengths` are None where no tokens were counted; `lengths_why` says why, or what the counts leave out.
     """
 
     records: int = 0
@@ -86,8 +103,9 @@ class DatasetVerdict:
     failure: Failure | None = None
     unread: str | None = None
     notes: tuple[Noted, ...] = ()
-    prints: frozenset[int] = field(default_factory=frozenset, repr=False)
-    prints_whole: bool = True
+    prints: Prints | None = field(default=None, repr=False)
+    lengths: Lengths | None = None
+    lengths_why: str | None = None
 
     @property
     def usable(self) -> bool:
@@ -97,8 +115,3 @@ class DatasetVerdict:
 
 DROPPED_LISTED = 100
 """So many dropped records are listed one by one."""
-
-
-def overlap(train: DatasetVerdict, test: DatasetVerdict) -> int:
-    """How many records of `test` are also in `train`: same prompt, same answer. A lower bound for huge datasets."""
-    return len(train.prints & test.prints)
