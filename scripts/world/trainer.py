@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from scripts.world import pip
@@ -39,7 +40,7 @@ _UNUSED = ("torch/test", "torch/include")  # 145 MB
 
 def pinned() -> Mapping[str, str]:
     """All packages of the image's lock, with their versions."""
-    return {name: version for name, version in re.findall(r"^([a-z0-9.-]+)==(\S+)", LOCK.read_text(), re.MULTILINE)}
+    return dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", LOCK.read_text(), re.MULTILINE))
 
 
 def install(directory: Path, wheels: Path) -> bool:
@@ -93,10 +94,8 @@ def _pip(directory: Path, *installs: tuple[str, ...]) -> None:
     command = (sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python"))
     command += ("install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile")
     environment = {**os.environ, "DS_BUILD_OPS": "0"}
-    running = [
-        subprocess.Popen((*command, *one), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
-        for one in installs
-    ]
+    start = partial(subprocess.Popen, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+    running = [start((*command, *one)) for one in installs]
     said = [process.communicate()[1] for process in running]
     for process, errors in zip(running, said, strict=True):
         if process.returncode:

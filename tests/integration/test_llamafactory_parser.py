@@ -18,7 +18,7 @@ from tests.unit.manifest_cases import changed, manifest, write
 from tests.unit.training_matrix import MATRIX
 
 MANIFESTS = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
-API = {"image": "train", "llamafactory_api": "0.9.3", "model": "train", "name": "other", "template": "qwen3", "port": 80}
+API = {"image": "train", "llamafactory_api": "0.9.3", "model": "train", "name": "x", "template": "qwen3", "port": 80}
 EVALUATED = {"datasets.test": {"path": "test.json"}, "evaluate": {"datasets": ["test"]}}
 MORE = {
     "evaluated-and-answering": {**EVALUATED, "services.api": API},

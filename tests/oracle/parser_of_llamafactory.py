@@ -31,8 +31,7 @@ _TORCHRUN = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZ
 _TORCHRUN |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
 """One process of one, as `torchrun` starts it."""
 
-_REPORTED = ("stage", "finetuning_type", "quantization_bit", "quantization_method", "lora_rank", "lora_alpha", "cutoff_len",
-             "packing", "template", "learning_rate", "export_device", "infer_dtype", "flash_attn")  # fmt: skip
+_REPORTED = ("stage", "finetuning_type", "quantization_bit", "learning_rate")
 
 
 def verdict(case: dict[str, Any]) -> dict[str, Any]:
@@ -46,11 +45,7 @@ def verdict(case: dict[str, Any]) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever it dies of is the verdict
         return {"error": f"{type(error).__name__}: {error}"[:400], "read": {}}
     found = {name: getattr(part, name) for part in parts for name in _REPORTED if hasattr(part, name)}
-    return {"error": None, "read": {name: value for name, value in found.items() if _plain(value)}}
-
-
-def _plain(value: Any) -> bool:
-    return isinstance(value, (str, int, float, bool, type(None)))
+    return {"error": None, "read": found}
 
 
 def main() -> None:

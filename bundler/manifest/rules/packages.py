@@ -15,6 +15,17 @@ from bundler.manifest.pins import read_pins
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
 
+_NEAT_UNTIL = "4.53.0"
+
+_OPTIONAL = {
+    "use_adam_mini": "adam-mini",
+    "mixture_of_depths": "mixture-of-depth",
+    "use_galore": "galore-torch",
+    "use_apollo": "apollo-torch",
+    "use_badam": "badam",
+}
+"""Arguments in `extra`, and the package that each asks for when it starts (LF 0.9.3, hparams/parser.py)."""
+
 
 def packaged(manifest: Manifest) -> Iterator[Problem]:
     """Where the image's requirements are at hand, they, its files or its template name what the training needs."""
@@ -30,6 +41,30 @@ def packaged(manifest: Manifest) -> Iterator[Problem]:
             because = f"the requirements of the image '{train.image}' have no {package}"
             concerns = (("images", train.image, "dockerfile"),)
             yield Problem(path, shown(value), f"an image that has {package}", because, concerns=concerns)
+
+
+def newer_than_it_goes(manifest: Manifest) -> Iterator[Problem]:
+    """LF 0.9.4 packs so below transformers 4.53 alone, and refuses to start with a newer one (hparams/parser.py)."""
+    from packaging.version import InvalidVersion, Version
+
+    train = manifest.train
+    image = manifest.images.get(train.image) if train else None
+    if not train or not train.neat_packing or str(train.llamafactory) != "0.9.4":
+        return
+    if not isinstance(image, DockerfileImage):
+        return
+    pin = read_pins(image.dockerfile.resolved).get("transformers")
+    try:
+        newer = pin is not None and Version(pin.version) >= Version(_NEAT_UNTIL)
+    except InvalidVersion:
+        return
+    if pin and newer:
+        because = (
+            f"the image has {pin.shown('transformers')}, and LLaMA-Factory 0.9.4 packs so below {_NEAT_UNTIL} alone"
+        )
+        concerns = (("images", train.image, "dockerfile"),)
+        yield Problem(("train", "neat_packing"), "true", "'packing: true', or an image with an older transformers",
+                      because, concerns=concerns)  # fmt: skip
 
 
 def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
@@ -48,6 +83,17 @@ def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
     if train.swanlab and train.swanlab.mode == "local":  # swanlab 0.6.3, data/callbacker/local.py
         yield ("train", "swanlab", "mode"), train.swanlab.mode, "swanboard"
 
+    for argument, package in _OPTIONAL.items():
+        if train.extra.get(argument):
+            yield ("train", "extra", argument), train.extra[argument], package
+    if "tensorboard" in _reports(train):
+        yield ("train", "extra", "report_to"), "tensorboard", "tensorboard"
+
+
+def _reports(train: Train) -> tuple[object, ...]:
+    named = train.extra.get("report_to")
+    return tuple(named) if isinstance(named, list) else (named,)
+
 
 def _template(directory: Path) -> str:
     try:
@@ -56,4 +102,4 @@ def _template(directory: Path) -> str:
         return ""
 
 
-RULES = (packaged,)
+RULES = (packaged, newer_than_it_goes)
