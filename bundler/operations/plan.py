@@ -38,6 +38,8 @@ from bundler.store.layout import Store
 
 CHECK = "memory"
 """The name by which `--accept` lets pass what does not fit."""
+_POSITIONS = ("rope_scaling", "rope_theta", "hf_overrides")
+"""vLLM's flags in `extra` by which a model reaches further than its config says."""
 PAIRED = ("dpo", "rm", "kto")
 """Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
 
@@ -96,7 +98,9 @@ def plan(manifest: Manifest, configs: Mapping[str, Path], data: Mapping[str, Dat
     served = None
     if isinstance(manifest.serve, VllmService):
         name = manifest.train.model if manifest.train and manifest.serve.model == "train" else manifest.serve.model
-        served = serve_memory(_shape(manifest, name, configs), serving_setting(manifest.serve), gpu_bytes)
+        stretched = bool(manifest.train and manifest.train.rope_scaling and manifest.serve.model == "train")
+        setting_ = serving_setting(manifest.serve, stretched=stretched)
+        served = serve_memory(_shape(manifest, name, configs), setting_, gpu_bytes)
     return PlanResult(gpu_bytes, gpus, trained, served, data)
 
 
@@ -206,8 +210,8 @@ def training_setting(train: Train, gpus: int) -> TrainingSetting:
     )
 
 
-def serving_setting(service: VllmService) -> ServingSetting:
-    """The manifest's words in the terms of the prediction."""
+def serving_setting(service: VllmService, *, stretched: bool = False) -> ServingSetting:
+    """The manifest's words in the terms of the prediction. `stretched`: the training scaled the model's positions."""
     return ServingSetting(
         tensor=service.tensor_parallel,
         pipeline=service.pipeline_parallel,
@@ -216,6 +220,7 @@ def serving_setting(service: VllmService) -> ServingSetting:
         max_model_len=service.max_model_len,
         max_num_seqs=service.max_num_seqs or 256,
         utilization=service.gpu_memory_utilization,
+        stretched=stretched or any(name.lstrip("-").replace("-", "_") in _POSITIONS for name in service.extra),
     )
 
 

@@ -91,7 +91,7 @@ def _base_python() -> str:
 
 def _pip(directory: Path, *installs: tuple[str, ...]) -> None:
     """pip of this environment, working on the other one, at once. Bytecode is made of what is imported alone."""
-    command = (sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python"))
+    command: tuple[str, ...] = (sys.executable, "-m", "pip", "--python", str(directory / "bin" / "python"))
     command += ("install", "--quiet", "--disable-pip-version-check", "--no-deps", "--no-compile")
     environment = {**os.environ, "DS_BUILD_OPS": "0"}
     start = partial(subprocess.Popen, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from bundler.manifest.loader import load
-from bundler.manifest.rules import problems
 from bundler.manifest.schema import Manifest
-from tests.oracle.argument_mistakes import REFUSED, SILENT
+from tests.oracle.argument_mistakes import REFUSED, SILENT, told, unchecked
 from tests.oracle.parsing import PARSER, questions
 from tests.oracle.process import Judge
-from tests.unit.manifest_cases import changed, manifest, write
+from tests.unit.manifest_cases import manifest
 from tests.unit.training_matrix import MATRIX
 
 MANIFESTS = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
@@ -64,7 +63,7 @@ def test_what_the_parser_refuses_is_refused_before_the_gap(
     error = parser.ask(training(given, tmp_path))["error"]
     assert error
     assert words in error
-    assert list(problems(given))
+    assert told(given, changes)
 
 
 @pytest.mark.parametrize("changes", SILENT, ids=str)
@@ -73,14 +72,7 @@ def test_what_the_parser_takes_and_the_training_dies_of_or_ignores_is_refused_to
 ) -> None:
     given = unchecked(tmp_path, changes)
     assert parser.ask(training(given, tmp_path))["error"] is None
-    assert list(problems(given))
-
-
-def unchecked(directory: Path, changes: dict[str, Any]) -> Manifest:
-    """The manifest with these changes as the schema takes it, no rule asked."""
-    document = changed(changes)
-    write(directory, document)
-    return Manifest.model_validate(document, context={"directory": directory})
+    assert told(given, changes)
 
 
 def training(given: Manifest, directory: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _SERVER_FILES = (
 
 
 def trainer(manifest: Manifest) -> Iterator[Problem]:
-    """What `train.extra` would fetch, send or look for."""
+    """What `train.extra` would fetch from a hub, send to a tracker, or look for on a disk."""
     train = manifest.train
     for name, value in (train.extra if train else {}).items():
         path = ("train", "extra", name)
@@ -63,7 +63,7 @@ def _reports(path: KeyPath, value: Any) -> Iterator[Problem]:
 
 
 def other_programs(manifest: Manifest) -> Iterator[Problem]:
-    """Arguments that belong to the merge or to a server: the training refuses them, or does not look at them."""
+    """Arguments under `train.extra` that belong to the merge or to a server: training refuses or ignores them."""
     train = manifest.train
     for name, value in (train.extra if train else {}).items():
         path = ("train", "extra", name)
@@ -76,7 +76,7 @@ def other_programs(manifest: Manifest) -> Iterator[Problem]:
 
 
 def servers(manifest: Manifest) -> Iterator[Problem]:
-    """What a server's `extra` would look for."""
+    """Models and files under a server's `extra` that are not in its container."""
     passed: list[tuple[KeyPath, Mapping[str, Any]]] = []
     passed += ((path, service.extra) for path, service in manifest.services_of(VllmService))
     passed += ((path, service.extra) for path, service in manifest.services_of(SglangService))

@@ -33,7 +33,7 @@ _DEBUG = ("underflow_overflow", "tpu_metrics_debug")
 
 
 def values(manifest: Manifest) -> Iterator[Problem]:
-    """Numbers and words out of range."""
+    """Numbers under `train.extra` that transformers and LLaMA-Factory refuse: bits, pixels, steps."""
     extra: Mapping[str, Any] = manifest.train.extra if manifest.train else {}
     for name in _BITS:
         if extra.get(name) not in (None, 4, 8):
@@ -55,7 +55,7 @@ def values(manifest: Manifest) -> Iterator[Problem]:
 
 
 def words(manifest: Manifest) -> Iterator[Problem]:
-    """Words that transformers looks up where its annotations list none."""
+    """Words under `train.extra` that transformers looks up though its source lists none for them."""
     extra: Mapping[str, Any] = manifest.train.extra if manifest.train else {}
     backend, debug = extra.get("ddp_backend"), extra.get("debug")
     if isinstance(backend, str) and backend not in _BACKENDS:
@@ -73,7 +73,7 @@ def words(manifest: Manifest) -> Iterator[Problem]:
 
 
 def probabilities(manifest: Manifest) -> Iterator[Problem]:
-    """One for each dataset (LF 0.9.3, hparams/data_args.py)."""
+    """`interleave_probs` has one number for each dataset (LF 0.9.3, hparams/data_args.py)."""
     train = manifest.train
     given = train.extra.get("interleave_probs") if train else None
     if not train or given is None or train.extra.get("mix_strategy", "concat") == "concat":
