@@ -2,7 +2,7 @@
 
 python -m tests.oracle.compare_arguments PYTHON: the interpreter of an environment with llamafactory 0.9.3
 (scripts/world/trainer.py makes one). By hand, as it takes minutes: the mistakes that it found are in
-argument_mistakes.py, which the tests show to the parser each time.
+argument_mistakes.py, which the tests show to the parser each time. `tf32` is printed where this machine has no GPU.
 """
 
 from __future__ import annotations

@@ -123,6 +123,16 @@ def a_learning_rate_is_written_as_a_number(directory: Path) -> None:
 
 
 @proof
+def no_command_has_a_space_in_it(directory: Path) -> None:
+    """Commands name paths of the container alone, which have none, whatever your files are called."""
+    (directory / "my data").mkdir()
+    spaced = workloads(manifest(directory, {"datasets.pumps.path": "my data"}))
+    for workload in (*spaced, *every_workload(directory)):
+        if workload.command[0] in ("llamafactory-cli", "accelerate"):
+            assert not any(character.isspace() for word in workload.command for character in word)
+
+
+@proof
 def a_job_waits_for_no_other_machine(directory: Path) -> None:
     """A bundle runs on one node: its containers are told of no rank, no other node, no interface."""
     for workload in every_workload(directory):
