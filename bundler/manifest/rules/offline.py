@@ -31,11 +31,10 @@ _REPORTS = ("none", "tensorboard")
 _SWANLAB = {"swanlab": "the section 'train.swanlab'"}
 
 _SERVER_FILES = (
-    "tokenizer", "hf-config-path", "chat-template", "tool-parser-plugin", "logits-processor-pattern",
-    "qlora-adapter-name-or-path", "speculative-model", "prompt-adapters", "load-format-path", "tokenizer-path",
-    "speculative-draft-model-path", "lora-paths",
+    "tokenizer", "hf-config-path", "chat-template", "tool-parser-plugin", "qlora-adapter-name-or-path",
+    "tokenizer-path", "speculative-draft-model-path",
 )  # fmt: skip
-"""Flags of vLLM 0.8.5 and SGLang 0.4.6 that name a model or a file; `generation-config` has words of its own."""
+"""Flags of vLLM 0.8.5 and SGLang 0.4.6 that name a model or a file. A chat template may stand there itself."""
 
 
 def trainer(manifest: Manifest) -> Iterator[Problem]:
@@ -84,7 +83,7 @@ def servers(manifest: Manifest) -> Iterator[Problem]:
         for name, value in extra.items():
             flag = name.lstrip("-").replace("_", "-")
             inside = (*path, "extra", name)
-            if flag in _SERVER_FILES and isinstance(value, str) and not value.startswith(_MOUNTED):
+            if flag in _SERVER_FILES and isinstance(value, str) and not value.startswith((_MOUNTED, "{")):
                 yield _unseen(inside, value)
             elif flag == "speculative-config" and isinstance(value, Mapping):
                 model = value.get("model")
