@@ -33,6 +33,10 @@ def test_the_manifest_that_they_are_made_in_is_right(tmp_path: Path) -> None:
         {"models.base": {"huggingface": "baichuan-inc/Baichuan2-7B-Chat"}, "train.template": "baichuan2",
          "train.lora": {"target": "W_pack"}},
         {"models.base": {"huggingface": "acme/made-here"}, "train.template": "chatml"},
+        *(
+            {"models.base": {"huggingface": name}, "train.lora": {"target": "in_proj_qkv,gate"}}
+            for name in ("Qwen/Qwen3.5-9B", "Qwen/Qwen3-30B-A3B", "acme/Qwen3-Next")
+        ),
         {"train.extra": {"report_to": "none", "dataloader_num_workers": 2, "dataloader_prefetch_factor": 2}},
         {"train.extra": {"debug": "underflow_overflow", "ddp_backend": "nccl", "tf32": True}},
         {"train.extra": {"accelerator_config": {"split_batches": True}, "torch_empty_cache_steps": 4}},

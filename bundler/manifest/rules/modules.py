@@ -20,8 +20,8 @@ _LAYER = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 _OUTSIDE = (*_TABLES, "norm")
 """The modules of Llama, Mistral, Qwen2 and Qwen3 (transformers 4.51.3, modeling_llama.py and its copies)."""
 
-_FAMILY = re.compile(r"/(?:meta-)?(?:llama-?[23]|qwen-?[23]|qwen2\.5|mistral-(?:7b|nemo|small))[^/]*$", re.IGNORECASE)
-_OTHERS = re.compile(r"vl|omni|audio|a\d+b|moe|vision|coder-next|next|4-scout|4-maverick", re.IGNORECASE)
+_FAMILY = re.compile(r"/(?:(?:meta-)?llama-?[23]|qwen-?(?:2|2\.5|3)(?![\d.])|mistral-(?:7b|nemo))[^/]*$", re.IGNORECASE)
+_OTHERS = re.compile(r"vl|omni|audio|a\d+b|moe|vision|next", re.IGNORECASE)
 """Relatives that have further modules."""
 
 _ELSEWHERE = ("W_pack", "c_attn", "c_proj", "query_key_value", "qkv_proj", "gate_up_proj", "dense_h_to_4h", "wqkv")
