@@ -15,6 +15,7 @@ from typing import TypeVar
 import pytest
 
 from scripts.world import base_image as base
+from scripts.world import trainer as llamafactory
 from scripts.world.engine import Engine
 from scripts.world.hub import Hub
 from scripts.world.node import Node
@@ -105,3 +106,12 @@ def base_image(world: World, registry: Registry, online_engine: Engine) -> str:
     with world.place.locked():
         base.push_base_image(registry, online_engine, world.place.directory("base"))
     return f"{registry.address}/{base.REPOSITORY}:{base.TAG}"
+
+
+@pytest.fixture(scope="session")
+def trainer(world: World) -> Path:
+    """The interpreter of an environment with LLaMA-Factory itself; made the first time, which takes half a minute."""
+    directory = world.place.root / f"llamafactory-{llamafactory.VERSION}"
+    with world.place.locked():
+        llamafactory.install(directory, world.wheels)
+    return directory / "bin" / "python"

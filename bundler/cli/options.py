@@ -86,8 +86,9 @@ accept = click.option(
     "--accept",
     "accepted",
     multiple=True,
-    type=click.Choice(["data", "memory"]),
-    help="Go on though this check refuses: data (what the training makes of the datasets), memory (of the GPUs).",
+    type=click.Choice(["data", "model", "memory"]),
+    help="Go on though this check refuses: data (what the training makes of the datasets), model (files that it "
+    "lacks), memory (of the GPUs).",
 )
 
 

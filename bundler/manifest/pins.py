@@ -37,6 +37,8 @@ def read_pins(directory: Path) -> Mapping[str, Pin]:
         except (OSError, UnicodeDecodeError):
             continue
         for number, line in enumerate(lines, 1):
+            if line.lstrip().startswith(("--", "#")):
+                continue  # most lines of a lock are hashes, and each that is no requirement costs an exception
             try:
                 requirement = Requirement(line.partition(" #")[0].rstrip("\\ "))
             except InvalidRequirement:

@@ -19,13 +19,16 @@ class Bound:
     source: str
 
 
+_NOT_4_52 = "!=4.46.*,!=4.47.*,!=4.48.0,!=4.52.0,!=4.52.1"
+"""LF 0.9.3's own exceptions (its METADATA), and 4.52.1, with which somebody's merged model answered garbage."""
+
 BOUNDS: tuple[Bound, ...] = (
     Bound("llamafactory", "==0.9.2", "transformers", "<=4.49", "LF 0.9.2"),
     Bound("llamafactory", "==0.9.2", "peft", "<=0.12", "LF 0.9.2"),
     Bound("llamafactory", "==0.9.2", "trl", "<=0.9.6", "LF 0.9.2"),
     Bound("llamafactory", "==0.9.2", "accelerate", "<=1.2.1", "LF 0.9.2"),
     Bound("llamafactory", "==0.9.2", "vllm", "<=0.7.3", "LF 0.9.2"),
-    Bound("llamafactory", "==0.9.3", "transformers", ">=4.45,<=4.52.4", "LF 0.9.3"),
+    Bound("llamafactory", "==0.9.3", "transformers", f">=4.45,<=4.52.4,{_NOT_4_52}", "LF 0.9.3; LF#8501 of 4.52.1"),
     Bound("llamafactory", "==0.9.3", "peft", ">=0.14,<=0.15.2", "LF 0.9.3"),
     Bound("llamafactory", "==0.9.3", "trl", ">=0.8.6,<=0.9.6", "LF 0.9.3"),
     Bound("llamafactory", "==0.9.3", "accelerate", ">=0.34,<=1.7.0", "LF 0.9.3"),

@@ -49,8 +49,8 @@ def build(
 ) -> BuildResult:
     """Build a manifest read from `path` into a store. Run again, it fetches only what is missing.
 
-    `accepted` are checks that may refuse. Raises ManifestInvalid, DataRefused, DoesNotFit, LockMoved (with `locked`),
-    NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
+    `accepted` are checks that may refuse. Raises ManifestInvalid, DataRefused, ModelLacksFiles, DoesNotFit, LockMoved
+    (with `locked`), NetworkFailed, EngineFailed, IntegrityFailed, NoSpace.
     """
     began = time.monotonic()
     settings = settings or Settings()

@@ -33,6 +33,7 @@ from bundler.manifest.lock import FORMAT, GpuMemory, Lock, LockedAgent, LockedFi
 from bundler.manifest.schema import Manifest
 from bundler.manifest.settings import Settings
 from bundler.operations.judge_data import judge_datasets, require_usable
+from bundler.operations.judge_models import require_whole
 from bundler.operations.moves import Move, build_moves, moves
 from bundler.operations.require_fit import require_fit
 from bundler.operations.token_lengths import TOKENIZER, TOKENIZER_CONFIG
@@ -115,7 +116,7 @@ def lock(
     With `locked` it is not written, and may not differ; with `dry` it is not written, and nothing is built. `accepted`
     are checks that may refuse.
 
-    Raises ManifestInvalid, DataRefused, DoesNotFit, LockMoved, NetworkFailed, EngineFailed, NoSpace.
+    Raises ManifestInvalid, DataRefused, ModelLacksFiles, DoesNotFit, LockMoved, NetworkFailed, EngineFailed, NoSpace.
     """
     target = lock_path(path)
     before = Lock.parse(target.read_bytes(), str(target)) if target.is_file() else None
@@ -148,6 +149,7 @@ class _Resolver:
         agent = self.store.put(executable(), AGENT)
         # What is built comes last: by then all else is known, and it is refused at once where it does not fit.
         models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
+        require_whole(manifest, path, models, accepted)
         datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
         memory: tuple[GpuMemory, ...] = ()
         self._bring_configs(manifest, models)

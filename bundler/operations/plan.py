@@ -159,7 +159,8 @@ def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why:
         return None
     if isinstance(service, SglangService):
         return serve_memory_sglang(config.shape, sglang_setting(service, gpu_bytes, method), gpu_bytes)
-    return serve_memory(config.shape, vllm_setting(service, method), gpu_bytes)
+    stretched = bool(merged and manifest.train and manifest.train.rope_scaling)
+    return serve_memory(config.shape, vllm_setting(service, method, stretched=stretched), gpu_bytes)
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:

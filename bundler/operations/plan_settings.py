@@ -15,6 +15,9 @@ from bundler.workloads.train_arguments import precision
 PAIRED = ("dpo", "rm", "kto")
 """Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
 
+_POSITIONS = ("rope_scaling", "rope_theta", "hf_overrides")
+"""vLLM's flags in `extra` by which a model reaches further than its config says."""
+
 
 def training_setting(train: Train, target: Target) -> TrainingSetting:
     """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
@@ -48,9 +51,9 @@ def quantization(service: VllmService | SglangService, files: str | None) -> str
     return str(said) if said else files
 
 
-def vllm_setting(service: VllmService, method: str | None = None) -> ServingSetting:
+def vllm_setting(service: VllmService, method: str | None = None, *, stretched: bool = False) -> ServingSetting:
     """The manifest's words, with what `extra` says of the flags that change memory, in the terms of the prediction.
-    `method` is one of BYTES: how the model is quantized.
+    `method` is one of BYTES: how the model is quantized. `stretched`: the training scaled the model's positions.
     """
     return ServingSetting(
         tensor=service.tensor_parallel,
@@ -62,6 +65,7 @@ def vllm_setting(service: VllmService, method: str | None = None) -> ServingSett
         max_num_seqs=service.max_num_seqs or 256,
         utilization=service.gpu_memory_utilization,
         batched_tokens=_tokens(service, "max_num_batched_tokens") or 8192,
+        stretched=stretched or any(name.lstrip("-").replace("-", "_") in _POSITIONS for name in service.extra),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bundler.planning.shape import DecoderShape
@@ -22,7 +22,10 @@ BYTES = {  # of an element of a linear layer; embedding and lm_head keep the com
 
 @dataclass(frozen=True, slots=True)
 class ServingSetting:
-    """How vLLM is started. `max_model_len` None: the model's own. `batched_tokens`: tokens of one profile run."""
+    """How vLLM is started. `max_model_len` None: the model's own. `batched_tokens`: tokens of one profile run.
+
+    `stretched`: the model's positions are scaled, by flags or by the training.
+    """
 
     tensor: int = 1
     pipeline: int = 1
@@ -33,6 +36,7 @@ class ServingSetting:
     max_num_seqs: int = 256
     utilization: float = 0.9
     batched_tokens: int = 8192
+    stretched: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,13 @@ def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str
     return tuple(found)
 
 
+def _length_problems(shape: DecoderShape, setting: ServingSetting) -> Iterator[str]:
+    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len)."""
+    length, own = setting.max_model_len or 0, shape.max_positions
+    if own and length > own and not (shape.stretched or setting.stretched):
+        yield f"max_model_len {length} is above the model's own {own} (max_position_embeddings)"
+
+
 def weights_bytes(shape: DecoderShape, setting: ServingSetting) -> int:
     """Weights on one GPU of the last stage, which has lm_head; with one stage it has the embedding too."""
     width = BYTES.get(setting.quantization) if setting.quantization else setting.dtype_bytes
@@ -111,7 +122,7 @@ def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -
     cache = max(0, budget - weights - activation - NON_TORCH)
     tokens = cache // kv_bytes_per_token(shape, setting) // BLOCK * BLOCK
     wanted = setting.max_model_len or shape.max_positions
-    problems = list(parallel_problems(shape, setting))
+    problems = [*parallel_problems(shape, setting), *_length_problems(shape, setting)]
     if tokens < max(1, wanted):
         problems.append(f"the KV cache holds {tokens} tokens, fewer than a sequence of {wanted}")
     return serving_plan(shape, setting, budget, cache, tokens, tuple(problems), least_tokens=wanted)

@@ -27,7 +27,10 @@ class NotCounted(ShapeUnknown):
 
 @dataclass(frozen=True, slots=True)
 class DecoderShape:
-    """What memory depends on; sizes in elements. `experts` is 0 for a dense model."""
+    """What memory depends on; sizes in elements. `experts` is 0 for a dense model.
+
+    `stretched`: the config scales its positions, so that `max_positions` is not how far it reaches.
+    """
 
     model_type: str
     hidden: int
@@ -47,6 +50,7 @@ class DecoderShape:
     expert_intermediate: int = 0
     moe_layers: int = 0
     max_positions: int = 0
+    stretched: bool = False
 
     @classmethod
     def parse(cls, config: Mapping[str, Any]) -> DecoderShape:
@@ -85,6 +89,7 @@ class DecoderShape:
             _size(config, "moe_intermediate_size") if experts else 0,
             sum(experts > 0 and layer not in dense and (layer + 1) % step == 0 for layer in range(layers)),
             _size(config, "max_position_embeddings", 0),
+            bool(config.get("rope_scaling")),
         )
 
     @property

@@ -10,7 +10,7 @@ from pathlib import Path
 from scripts.world.errors import WorldError
 
 TORCH = "2.13.0+cpu"
-_BASE_PYTHON = "3.11"  # Debian 12's, which the base image has
+BASE_PYTHON = "3.11"  # Debian 12's, which the base image has
 _NETWORK_SETTINGS = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "timeout", "retries")
 
 
@@ -21,13 +21,13 @@ def download_torch(directory: Path) -> bool:
     directory.mkdir(parents=True, exist_ok=True)
     command = (
         *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
-        *("--python-version", _BASE_PYTHON, "--dest", str(directory), f"torch=={TORCH}"),
+        *("--python-version", BASE_PYTHON, "--dest", str(directory), f"torch=={TORCH}"),
     )
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise WorldError(
-            f"pip finds no CPU wheel of torch {TORCH} for Python {_BASE_PYTHON}: {lines[-1].strip()}",
+            f"pip finds no CPU wheel of torch {TORCH} for Python {BASE_PYTHON}: {lines[-1].strip()}",
             "set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU wheels, or PIP_FIND_LINKS to a directory "
             f"that has one, or put the wheel into {directory}",
         )

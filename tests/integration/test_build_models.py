@@ -80,6 +80,7 @@ def test_a_model_that_the_gpus_can_t_hold_is_refused_before_weights_or_images_ar
     config = (Path(__file__).parents[1] / "fixtures/configs/qwen3-32b/config.json").read_bytes()
     for files in (ms_files, hf_files):
         (files / "config.json").write_bytes(config)
+        (files / "tokenizer.json").write_text("{}")
     manifest.write_text(f"""{BOTH}
 target: {{gpu: L20, count: 1}}
 images: {{serve: {{registry: "127.0.0.1:9/vllm/vllm-openai:v0.8.5.post1"}}}}
@@ -114,6 +115,22 @@ train: {{image: train, llamafactory: "0.9.3", model: base, datasets: [pumps], te
     blobs = tmp_path / "store" / "blobs" / "sha256"
     assert (blobs / hashlib.sha256(tokenizer).hexdigest()).is_file()
     assert not (blobs / hashlib.sha256(WEIGHTS).hexdigest()).exists()
+
+
+def test_a_model_without_its_tokenizer_is_refused_before_weights_or_images_are_asked_for(
+    bundle: Bundle, manifest: Path, ms: ModelScope
+) -> None:
+    manifest.write_text(f"""{BOTH}
+images: {{serve: {{registry: "127.0.0.1:9/vllm/vllm-openai:v0.8.5.post1"}}}}
+serve: {{image: serve, vllm: "0.8.5.post1", model: base, name: big}}
+""")
+    for verb in ("build", "lock"):
+        outcome = bundle(verb, manifest, check=False)
+        assert outcome.code == 13
+        assert "model base: it has no tokenizer" in refusal(outcome)
+        assert "--accept model" in refusal(outcome)
+    assert ms.faults.count() == 0
+    assert bundle("build", manifest, "--accept", "model", check=False).code == 14  # now the registry is missing
 
 
 def test_models_and_datasets_by_url_are_built(bundle: Bundle, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,9 @@ from typing import Any
 
 from bundler.planning.datasets.description import Columns, Description, Tags
 from bundler.planning.datasets.judge import judge
+from tests.oracle.process import Judge
 
+LOADER, TEMPLATE = "loader_of_llamafactory.py", "qwen3"
 ALPACA = {"prompt": "instruction", "query": "input", "response": "output"}
 TAGS = {name: getattr(Tags(), name) for name in Tags.__slots__}
 RANKED = {"chosen": "chosen", "rejected": "rejected"}
@@ -138,27 +139,12 @@ def ours(path: Path, description: dict[str, Any], stage: Any) -> dict[str, Any]:
     return {"raises": False, "kept": verdict.kept, "dropped": dropped, "why": verdict.unread}
 
 
-class Oracle:
-    """LLaMA-Factory in its own process."""
-
-    def __init__(self, python: str, model: str) -> None:
-        script = Path(__file__).with_name("loader_of_llamafactory.py")
-        self.process = subprocess.Popen(
-            [python, str(script), model, "qwen3"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-
-    def ask(self, path: Path, description: dict[str, Any], stage: str) -> dict[str, Any]:
-        """Its verdict."""
-        assert self.process.stdin
-        assert self.process.stdout
-        arguments = {"cutoff_len": 8} if stage == "pt" else {}
-        question = {"info": description | {"file_name": str(path)}, "stage": stage, "arguments": arguments}
-        self.process.stdin.write(json.dumps(question) + "\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        dropped = answer["dropped"][:100]
-        return {"raises": bool(answer["error"]), "kept": answer["kept"], "dropped": dropped, "why": answer["error"]}
+def theirs(oracle: Judge, path: Path, description: dict[str, Any], stage: str) -> dict[str, Any]:
+    """LLaMA-Factory's verdict, in the same words."""
+    arguments = {"cutoff_len": 8} if stage == "pt" else {}
+    answer = oracle.ask({"info": description | {"file_name": str(path)}, "stage": stage, "arguments": arguments})
+    dropped = answer["dropped"][:100]
+    return {"raises": bool(answer["error"]), "kept": answer["kept"], "dropped": dropped, "why": answer["error"]}
 
 
 def agree(one: dict[str, Any], other: dict[str, Any], stage: str) -> bool:
@@ -172,19 +158,19 @@ def main() -> None:
     python, model = sys.argv[1:3]
     count = int(sys.argv[3]) if len(sys.argv) > 3 else 1000
     seed = int(sys.argv[4]) if len(sys.argv) > 4 else 0
-    oracle = Oracle(python, model)
+    oracle = Judge(python, LOADER, model, TEMPLATE)
     differ = raised = 0
     kept_at = Path(tempfile.mkdtemp(prefix="disagree-"))
     for number in range(seed, seed + count):
         with tempfile.TemporaryDirectory() as folder:
             path, description, stage = case(random.Random(number), Path(folder))
-            theirs, mine = oracle.ask(path, description, stage), ours(path, description, stage)
-            raised += theirs["raises"]
-            if not agree(theirs, mine, stage):
+            said, mine = theirs(oracle, path, description, stage), ours(path, description, stage)
+            raised += said["raises"]
+            if not agree(said, mine, stage):
                 differ += 1
                 body = path.read_bytes()
                 (kept_at / f"{number}{path.suffix}").write_bytes(body)
-                print(number, path.suffix, stage, description["columns"], body[:200], theirs, mine, sep="\n  ")
+                print(number, path.suffix, stage, description["columns"], body[:200], said, mine, sep="\n  ")
     print(f"{count} cases, {raised} of them raising: {differ} differ" + (f", kept in {kept_at}" if differ else ""))
 
 

@@ -7,8 +7,6 @@ A verdict: {"kept": 3, "dropped": [2], "error": null | "ValueError: ...", "place
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -21,6 +19,9 @@ from typing import Any
 os.environ |= {"HF_HUB_OFFLINE": "1", "DISABLE_VERSION_CHECK": "1", "CUDA_VISIBLE_DEVICES": ""}
 os.environ |= {"HF_DATASETS_DISABLE_PROGRESS_BARS": "1", "LLAMAFACTORY_VERBOSITY": "CRITICAL", "USE_TORCH": "1"}
 warnings.filterwarnings("ignore")
+_OUT = os.fdopen(os.dup(1), "w")
+with open(os.devnull, "w") as nowhere:
+    os.dup2(nowhere.fileno(), 1)  # for verdicts alone, whatever logs or prints
 
 from datasets import disable_progress_bars  # noqa: E402
 from llamafactory.data import loader  # noqa: E402
@@ -98,12 +99,9 @@ def _said(error: BaseException) -> str:
 def main() -> None:
     """Judge what comes on stdin: `python loader_of_llamafactory.py MODEL TEMPLATE`."""
     judge = Judge(sys.argv[1], sys.argv[2])
-    out = sys.stdout
     for line in sys.stdin:
-        with contextlib.redirect_stdout(io.StringIO()):
-            verdict = judge.verdict(json.loads(line))
-        out.write(json.dumps(verdict) + "\n")
-        out.flush()
+        _OUT.write(json.dumps(judge.verdict(json.loads(line))) + "\n")
+        _OUT.flush()
 
 
 if __name__ == "__main__":

@@ -181,7 +181,11 @@ def test_a_training_that_would_fail_behind_the_gap_is_refused_before_it(
         {"train.swanlab": {"sdk": "0.6.3", "server": "2.5", "run_name": "first"}},
         {"train.swanlab": {"sdk": "0.7.5", "server": "2.8.0"}},
         {"train.extra": {"add_tokens": "5", "streaming": True}, "train.max_steps": 5, "train.val_size": 10},
-        {"train.extra": {"interleave_probs": "0.5,0.5", "mix_strategy": "interleave_under"}},
+        {
+            "train.extra": {"interleave_probs": "0.5,0.5", "mix_strategy": "interleave_under"},
+            "train.datasets": ["pumps", "more"],
+            "datasets.more": {"path": "more.json"},
+        },
     ],
 )
 def test_a_training_that_can_work_is_not_refused(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ def test_an_argument_that_has_no_place_there_is_told_once(changes: dict[str, Any
         {"logging_strategy": "no"},
         {"lr_scheduler_kwargs": {"min_lr_rate": 0.1}},
         {"additional_target": ["embed_tokens", "lm_head"]},
-        {"interleave_probs": [0.7, 0.3], "mix_strategy": "interleave_under"},
+        {"interleave_probs": [1.0], "mix_strategy": "interleave_under"},
     ],
 )
 def test_what_the_trainer_takes_passes(extra: dict[str, Any], tmp_path: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_tokenizer_that_is_none_ends_nothing(world: World) -> None:
 def test_a_template_that_is_not_in_the_tables_counts_the_text_and_says_so(world: World) -> None:
     given = ("--tokenizer", f"base={TOKENIZER / 'tokenizer.json'}")
     whole = world.document(*given)["pumps"]["lengths"]["median"]
-    world.template = "bailing"
+    world.template, world.model = "bailing", "{huggingface: someone/some-model}"
     pumps = world.document(*given)["pumps"]
     assert pumps["lengths"]["median"] < whole
     assert "template 'bailing' of LLaMA-Factory 0.9.3 is not known here" in pumps["lengths_why"]

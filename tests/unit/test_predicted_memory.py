@@ -24,7 +24,7 @@ from bundler.operations import lock as locking
 from bundler.operations.lock import lock
 from bundler.operations.plan_settings import is_measured
 from bundler.operations.release import fingerprints
-from bundler.planning import DecoderShape, TrainingSetting
+from bundler.planning import TrainingSetting
 from bundler.store.layout import Store
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +102,8 @@ def locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lock:
     model = tmp_path / "model"
     model.mkdir()
     (model / "config.json").write_bytes((ROOT / "tests/fixtures/configs/qwen3-8b/config.json").read_bytes())
+    for name in ("tokenizer.json", "model.safetensors"):
+        (model / name).write_bytes(b"{}")
     (tmp_path / "data.json").write_text('[{"instruction": "a", "input": "", "output": "b"}]')
     (tmp_path / "m.yaml").write_text(
         'name: m\nversion: "1"\ntarget: {gpu: L20, count: 1}\n'
@@ -119,14 +121,10 @@ def test_what_was_not_compared_with_a_gpu_is_not_called_measured(tmp_path: Path)
     train = manifest(tmp_path, {"target": {"gpu": "L20", "count": 1}, "serve.tensor_parallel": 1}).train
     assert train
     setting = TrainingSetting()
-    shapes = {
-        name: DecoderShape.parse(json.loads((ROOT / f"tests/fixtures/configs/{name}/config.json").read_text()))
-        for name in ("qwen3-8b", "qwen3-30b-a3b")
-    }
-    assert is_measured(train, shapes["qwen3-8b"], setting)
-    assert not is_measured(train, shapes["qwen3-30b-a3b"], setting)
-    assert not is_measured(train, shapes["qwen3-8b"], replace(setting, dtype="fp16"))
-    assert not is_measured(train, shapes["qwen3-8b"], replace(setting, world=2))
+    assert is_measured(train, setting)
+    assert is_measured(train, replace(setting, world=2, sharding="z3"))
+    assert not is_measured(train, replace(setting, world=4, sharding="z3"))
+    assert not is_measured(train, replace(setting, method="qlora", world=2, sharding="z2"))
 
 
 def test_lock_writes_down_what_the_plan_predicts_of_training_and_service(locked: Lock) -> None:

@@ -1,6 +1,6 @@
 """Stages, methods and distributions, down to the files that LLaMA-Factory, DeepSpeed and accelerate read.
 
-UPDATE_GOLDEN=1 writes them anew. LLaMA-Factory 0.9.3's own parser took all of these (docs/limits.md).
+UPDATE_GOLDEN=1 writes them anew. tests/integration/test_llamafactory_parser.py gives them to the parser itself.
 """
 
 from __future__ import annotations

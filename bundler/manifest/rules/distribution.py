@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bundler.manifest.artifacts import DockerfileImage
-from bundler.manifest.findings import Problem, shown
+from bundler.manifest.findings import KeyPath, Problem, dotted, shown
 from bundler.manifest.gpus import AMPERE
 from bundler.manifest.hardware import capability
 from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import SglangService, VllmService
 
 
 def needs_a_gpu(manifest: Manifest) -> Iterator[Problem]:
@@ -52,6 +53,27 @@ def offload_compiles(manifest: Manifest) -> Iterator[Problem]:
         )
 
 
+def triton_compiles(manifest: Manifest) -> Iterator[Problem]:
+    """Triton compiles its launchers where it runs, with gcc, which the runtime images lack (vllm#2997, #14075;
+    sglang#1067): Liger, Unsloth, and the servers.
+    """
+    train = manifest.train
+    wanted: dict[str, list[KeyPath]] = {}
+    for name in ("liger", "unsloth") if train else ():
+        if train and getattr(train, name):
+            wanted.setdefault(train.image, []).append(("train", name))
+    for kind in (VllmService, SglangService):
+        for path, service in manifest.services_of(kind):
+            wanted.setdefault(service.image, []).append(path)
+    told = {problem.path for problem in offload_compiles(manifest)}
+    for name, users in wanted.items():
+        image, path = manifest.images.get(name), ("images", name, "base")
+        if isinstance(image, DockerfileImage) and "runtime" in (image.base.tag or "") and path not in told:
+            because = f"'{dotted(users[0])}' compiles kernels on the node, and there is no gcc in it"
+            expected = "the devel variant of this image"
+            yield Problem(path, f"'{image.base}'", expected, because, concerns=tuple(users))
+
+
 def fully_sharded(manifest: Manifest) -> Iterator[Problem]:
     """FSDP shards over several GPUs, in the place of DeepSpeed, and by layers that the model names."""
     train = manifest.train
@@ -90,4 +112,4 @@ def unsloth(manifest: Manifest) -> Iterator[Problem]:
         yield Problem(("train", "liger"), "true", "one of 'unsloth' and 'liger'", because, concerns=(path,))
 
 
-RULES = (needs_a_gpu, offload_compiles, fully_sharded, unsloth)
+RULES = (needs_a_gpu, offload_compiles, triton_compiles, fully_sharded, unsloth)

@@ -19,6 +19,15 @@ from bundler.manifest.version import Version
 _NEAT_FROM, _NEAT_BELOW = Version("0.9.4"), Version("0.9.5")
 _NEAT_TRANSFORMERS = "4.53.0"
 
+_OPTIONAL = {
+    "use_adam_mini": "adam-mini",
+    "mixture_of_depths": "mixture-of-depth",
+    "use_galore": "galore-torch",
+    "use_apollo": "apollo-torch",
+    "use_badam": "badam",
+}
+"""Arguments in `extra`, and the package that each asks for when it starts (LF 0.9.3, hparams/parser.py)."""
+
 
 def packaged(manifest: Manifest) -> Iterator[Problem]:
     """Where the image's requirements are at hand, they, its files or its template name what the training needs."""
@@ -51,6 +60,17 @@ def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
         yield ("train", "swanlab"), train.swanlab.mode, "swanlab"
     if train.swanlab and train.swanlab.mode == "local":  # swanlab 0.6.3, data/callbacker/local.py
         yield ("train", "swanlab", "mode"), train.swanlab.mode, "swanboard"
+
+    for argument, package in _OPTIONAL.items():
+        if train.extra.get(argument):
+            yield ("train", "extra", argument), train.extra[argument], package
+    if "tensorboard" in _reports(train):
+        yield ("train", "extra", "report_to"), "tensorboard", "tensorboard"
+
+
+def _reports(train: Train) -> tuple[object, ...]:
+    named = train.extra.get("report_to")
+    return tuple(named) if isinstance(named, list) else (named,)
 
 
 def neat_packing(manifest: Manifest) -> Iterator[Problem]:

@@ -39,7 +39,8 @@ def kinds(manifest: Manifest) -> Iterator[Problem]:
             continue  # told already, whatever the version
         if argument and not argument.takes(value):
             because = "LLaMA-Factory checks neither kinds nor words: it would fail late, or do something else"
-            yield Problem(("train", "extra", name), _shown(value), str(argument), because)
+            near = difflib.get_close_matches(value, argument.choices, n=1) if isinstance(value, str) else []
+            yield Problem(("train", "extra", name), _shown(value), str(argument), because, next(iter(near), ""))
 
 
 def _shown(value: object) -> str:

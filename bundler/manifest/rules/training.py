@@ -12,7 +12,7 @@ from bundler.manifest.hardware import capability
 from bundler.manifest.schema import Manifest
 from bundler.manifest.version import Version
 
-_TEMPLATES_SINCE = {"qwen3": Version("0.9.3"), "qwen3_nothink": Version("0.9.4")}
+TEMPLATES_SINCE = {"qwen3": Version("0.9.3"), "qwen3_nothink": Version("0.9.4")}
 """LF 0.9.3 and 0.9.4, data/template.py."""
 
 _QWEN3 = re.compile(r"qwen-?3", re.IGNORECASE)
@@ -111,7 +111,7 @@ def framework_knows_the_model(manifest: Manifest) -> Iterator[Problem]:
     train = manifest.train
     if not train:
         return
-    since = _TEMPLATES_SINCE.get(train.template)
+    since = TEMPLATES_SINCE.get(train.template)
     model = manifest.models.get(train.model)
     if since and train.llamafactory < since:
         because = f"the image has LLaMA-Factory {train.llamafactory}, this template came with {since}"

@@ -1,6 +1,6 @@
 """What versions of LLaMA-Factory and vLLM take as arguments, as data: made from their source.
 
-scripts/trainer_arguments.py and scripts/server_flags.py make the tables.
+scripts/trainer_arguments.py, scripts/trainer_templates.py and scripts/server_flags.py make the tables.
 """
 
 from __future__ import annotations
@@ -72,6 +72,27 @@ def trainer_arguments(version: str) -> Mapping[str, Argument]:
         return {}
     arguments = json.loads(table.read_text())["arguments"]
     return {name: Argument(frozenset(a["kinds"]), tuple(a.get("choices", ()))) for name, a in arguments.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Templates:
+    """The chat templates of a version: their names, those that end each answer by themselves (`efficient_eos`), and
+    the one of each chat model that it lists, by repository in lower case.
+    """
+
+    names: frozenset[str]
+    efficient_eos: frozenset[str]
+    of_model: Mapping[str, str]
+
+
+@cache
+def templates(version: str) -> Templates | None:
+    """None where there is no table of the version."""
+    table = TABLES / f"templates-{version}.json"
+    if not table.is_file():
+        return None
+    made = json.loads(table.read_text())
+    return Templates(frozenset(made["templates"]), frozenset(made["efficient_eos"]), made["models"])
 
 
 @cache

@@ -14,6 +14,8 @@ OPTIMIZER_BYTES = 16
 """Bytes a trained parameter that an offloaded optimizer takes of the host (DeepSpeed, estimate_zero2_model_states)."""
 _SHM = 1 << 30
 """Bytes of /dev/shm without which NCCL and data loaders of several GPUs fail (NCCL's documentation; LF#7315)."""
+_SWAP_SHARE = 0.7
+"""vLLM 0.8.5, config.py, CacheConfig.verify_with_parallel_config."""
 _UNKNOWN_CLOCK = "2025-01-01T00:00:00Z"
 """Before this program was written, so that no clock that is right says less."""
 
@@ -27,6 +29,17 @@ def host_memory(facts: Facts, needs: Needs) -> Finding:
     if machine.cgroup_limit is not None and machine.cgroup_limit >= 0 and not facts.engine:
         limits.append(machine.cgroup_limit)
     free = min(limits)
+    for server in needs.workloads:
+        swapped, total = _swap_space(server), machine.memory_total or 0
+        if total and swapped > total * _SWAP_SHARE:
+            return Finding(
+                "host-memory",
+                Severity.BLOCK,
+                f"{server.name} sets {format_size(swapped)} of swap space aside, the host has {format_size(total)}",
+                why="vLLM ends where its swap space is above 70 % of the host's memory (config.py)",
+                remedy="extra: {swap-space: 0}   # GiB for each GPU, in the manifest's service; then build again",
+                needed=format_size(int(swapped / _SWAP_SHARE)),
+            )
     wanted = {job.name: _least(job, needs) for job in needs.workloads}
     for name, least in wanted.items():
         if least > free:
@@ -45,6 +58,21 @@ def host_memory(facts: Facts, needs: Needs) -> Finding:
         f"{format_size(free)} free"
         + (f", {format_size(most)} needed" if (most := max(wanted.values(), default=0)) else ""),
     )
+
+
+def _swap_space(workload: Workload) -> int:
+    """Bytes of the host that vLLM sets aside for requests that must wait, 4 GiB for each GPU unless it is told.
+
+    Versions that have no such flag any more take none: then nothing in the command says so, and this is too much.
+    """
+    if workload.kind != "vllm" or workload.gpus == 0:
+        return 0
+    try:
+        each = float(setting(workload, "swap_space") or 4)
+        tensor = int(setting(workload, "tensor_parallel_size") or 1)
+    except ValueError:
+        return 0
+    return int(each * (1 << 30)) * tensor
 
 
 def _least(workload: Workload, needs: Needs) -> int:

@@ -1,0 +1,66 @@
+"""Judges a manifest's models by their lists of files, before their weights are fetched: can they be trained, served?
+
+A file that was left out is missed behind the gap: by the training as it starts, or by the server once the training is
+over (LF#10169: a merged model without its tokenizer).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bundler.core.errors import CheckRefused
+from bundler.manifest.lock import LockedFiles
+from bundler.manifest.names import TRAINED
+from bundler.manifest.schema import Manifest
+from bundler.manifest.serving import ModelService
+
+CHECK = "model"
+"""The name by which `--accept` lets pass a model that lacks files."""
+
+_TOKENIZERS = (
+    ("tokenizer.json",),
+    ("tokenizer.model",),
+    ("vocab.json", "merges.txt"),
+    ("vocab.txt",),
+    ("tekken.json",),
+    ("tiktoken.model",),
+)
+"""Any of these makes a tokenizer (transformers 4.51.3, VOCAB_FILES_NAMES of the model types; vLLM's mistral mode)."""
+
+_WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
+
+
+class ModelLacksFiles(CheckRefused):
+    """A model that is trained or served lacks files without which neither can start."""
+
+    def __init__(self, path: Path, problems: Sequence[str]) -> None:
+        super().__init__(
+            f"a model of {path} lacks files that its training or service needs",
+            because="\n".join(problems),
+            hint=f"bundle lock {shlex.quote(str(path))}   # once `include`, `exclude` or the directory is mended; "
+            f"as it is: --accept {CHECK}",
+        )
+
+
+def require_whole(manifest: Manifest, path: Path, models: Sequence[LockedFiles], accepted: Sequence[str]) -> None:
+    """Raises ModelLacksFiles where a model that is used lacks something, unless `model` is accepted."""
+    used = {service.model for _, service in manifest.services_of(ModelService)} - {TRAINED}
+    used |= {manifest.train.model} if manifest.train else set()
+    problems = [f"model {model.name}: {one}" for model in models if model.name in used for one in lacking(model)]
+    if problems and CHECK not in accepted:
+        raise ModelLacksFiles(path, problems)
+
+
+def lacking(model: LockedFiles) -> Iterator[str]:
+    """What a model lacks. GGUF files hold all of it themselves."""
+    paths = {file.path for file in model.files}
+    if any(path.endswith(".gguf") for path in paths):
+        return
+    if "config.json" not in paths:
+        yield "it has no config.json, which says what kind of model it is"
+    if not any(paths.issuperset(files) for files in _TOKENIZERS):
+        yield "it has no tokenizer (tokenizer.json, tokenizer.model, or vocab.json with merges.txt)"
+    if not any(path.endswith(_WEIGHTS) for path in paths):
+        yield "it has no weights (*.safetensors)"

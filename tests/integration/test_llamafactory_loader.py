@@ -1,0 +1,37 @@
+"""LLaMA-Factory 0.9.3's own loader, on the kept cases: what `lock` says of a dataset is what the training will do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.world.parts import World
+from scripts.world.tiny.repository import REPOSITORY, write_model
+from tests.oracle.compare_datasets import LOADER, TEMPLATE, agree, ours, theirs
+from tests.oracle.process import Judge
+from tests.unit.test_datasets import CASES
+
+
+@pytest.fixture(scope="module")
+def loader(trainer: Path, world: World) -> Iterator[Judge]:
+    """LLaMA-Factory's own loader, imported once, with the tokenizer of the tiny model."""
+    model = world.hub_files / REPOSITORY
+    with world.place.locked():
+        write_model(model)
+    with Judge(trainer, LOADER, str(model), TEMPLATE) as judge:
+        yield judge
+
+
+def test_every_kept_case_is_judged_as_the_loader_itself_treats_it(loader: Judge, tmp_path: Path) -> None:
+    differ = []
+    for number, case in enumerate(CASES):
+        path = tmp_path / str(number) / case["name"]
+        path.parent.mkdir()
+        path.write_bytes(case["body"].encode("latin-1"))
+        description, stage = {"ranking": False} | case["info"], case["stage"]
+        said, mine = theirs(loader, path, description, stage), ours(path, description, stage)
+        if not agree(said, mine, stage):
+            differ.append((case["name"], stage, said, mine))
+    assert not differ

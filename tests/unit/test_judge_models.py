@@ -1,0 +1,60 @@
+"""A model that can't be trained or served for want of a file is refused before its weights are fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from manifest_cases import REMOVED, manifest
+
+from bundler.core.descriptor import Descriptor
+from bundler.core.digest import Digest
+from bundler.manifest.lock import LockedFile, LockedFiles
+from bundler.operations.judge_models import ModelLacksFiles, lacking, require_whole
+
+WHERE = Path("bundle.yaml")
+
+
+def model(*paths: str, name: str = "base") -> LockedFiles:
+    locked = tuple(LockedFile(path, Digest.of(path.encode()), 1) for path in sorted(paths))
+    return LockedFiles(name, "hub", Descriptor("x", Digest.of(b""), 0), locked)
+
+
+@pytest.mark.parametrize(
+    ("paths", "words"),
+    [
+        (("config.json", "model.safetensors"), ["no tokenizer"]),
+        (("tokenizer.json", "model.safetensors"), ["no config.json"]),
+        (("config.json", "tokenizer.json"), ["no weights"]),
+        (("config.json", "vocab.json", "model.safetensors"), ["no tokenizer"]),  # without merges.txt
+        (("config.json", "sub/tokenizer.json", "model.safetensors"), ["no tokenizer"]),
+        (("README.md",), ["no config.json", "no tokenizer", "no weights"]),
+    ],
+)
+def test_each_file_that_is_missed_is_named(paths: tuple[str, ...], words: list[str]) -> None:
+    found = list(lacking(model(*paths)))
+    assert [word in one for word, one in zip(words, found, strict=True)] == [True] * len(words)
+
+
+@pytest.mark.parametrize(
+    "paths",
+    [
+        ("config.json", "tokenizer.json", "model.safetensors"),
+        ("config.json", "tokenizer.model", "pytorch_model.bin"),
+        ("config.json", "vocab.json", "merges.txt", "model-00001-of-00002.safetensors"),
+        ("model-q4.gguf",),
+    ],
+)
+def test_a_model_that_has_what_it_needs_is_taken(paths: tuple[str, ...]) -> None:
+    assert not list(lacking(model(*paths)))
+
+
+def test_only_models_that_are_used_are_judged_and_a_person_can_let_them_pass(tmp_path: Path) -> None:
+    wanted, bare = manifest(tmp_path, {}), model("config.json", "model.safetensors")
+    with pytest.raises(ModelLacksFiles, match="lacks files") as caught:
+        require_whole(wanted, WHERE, (bare,), ())
+    assert "--accept model" in (caught.value.hint or "")
+    require_whole(wanted, WHERE, (bare,), ("model",))
+    require_whole(wanted, WHERE, (model("a.txt", name="unused"),), ())
+    carried = manifest(tmp_path, {"train": REMOVED, "serve": REMOVED, "ask": REMOVED})
+    require_whole(carried, WHERE, (bare,), ())
