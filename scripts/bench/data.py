@@ -20,7 +20,7 @@ _CHINESE = "设备维护人员应当首先检查轴承温度然后确认油压�
 
 
 def figures(place: Path) -> Iterator[Figure]:
-    """Records of some 370 and 570 bytes, as short as those of the public instruction sets: long ones go faster."""
+    """Records of some 360 and 530 bytes, as short as those of the public instruction sets: long ones go faster."""
     shapes: tuple[tuple[str, Callable[[random.Random], dict[str, Any]]], ...] = (
         ("alpaca", _alpaca),
         ("sharegpt", _sharegpt),
