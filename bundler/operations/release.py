@@ -109,7 +109,10 @@ class Release:
             for path, text in workload.files.items():
                 made += _write_if_new(self.directory / "config" / workload.name / path, text.encode())
         made_from = fingerprints(lock)
-        workloads = tuple(WorkloadRecord(w.name, w.kind, made_from[w.name], _address(w)) for w in lock.workloads)
+        workloads = tuple(
+            WorkloadRecord(w.name, w.kind, made_from[w.name], address(w), w.health if w.is_service else "")
+            for w in lock.workloads
+        )
         record = ReleaseRecord(str(self.name), self.root, workloads)
         made += _write_if_new(release_path(self.directory), canonical(to_json(record), indent=2))
         return made
@@ -186,7 +189,8 @@ class NameTaken(LockedByAnother):
         )
 
 
-def _address(workload: Workload) -> str:
+def address(workload: Workload) -> str:
+    """Where a service is bound; empty for a job."""
     return f"http://{workload.bind}:{workload.port}" if workload.is_service else ""
 
 

@@ -14,12 +14,13 @@ RELEASES = "releases"
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRecord:
-    """A job or a service (`address` says where it answers), and what it is made from."""
+    """A job or a service (`address` says where it answers, `health` at which path), and what it is made from."""
 
     name: str
     kind: str
     fingerprint: Digest
     address: str = ""
+    health: str = ""
 
 
 @dataclass(frozen=True, slots=True)

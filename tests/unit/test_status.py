@@ -82,7 +82,7 @@ def test_the_end_of_a_log_of_megabytes_is_enough(tmp_path: Path) -> None:
 
 class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" else 503)
+        self.send_response({"/health": 200, "/old-page": 307}.get(self.path, 503))
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -93,11 +93,12 @@ def test_a_service_is_asked_and_not_only_its_container() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Answer)
     address = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    assert health("vllm", address) == "healthy"
-    assert health("llamaboard", address) == "answers with HTTP 503"
+    assert health(address, "/health") == "healthy"
+    assert health(address, "/old-page") == "healthy", "a page that sends on to another is there"
+    assert health(address, "") == "answers with HTTP 503"
     server.shutdown()
     server.server_close()
-    assert health("vllm", address) == "does not answer yet"
+    assert health(address, "/health") == "does not answer yet"
 
 
 class _NoContainers(BaseHTTPRequestHandler):
