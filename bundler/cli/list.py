@@ -11,7 +11,7 @@ from bundler.cli.table import table
 from bundler.core.events import Events
 from bundler.core.size import format_size
 from bundler.store.layout import Store
-from bundler.store.reach import Unreadable, alone, reached_as_far
+from bundler.store.reach import Unreadable, alone, reached
 
 
 @click.command("list")
@@ -29,7 +29,7 @@ def command(store: Path, output: str, events: Events) -> None:  # noqa: ARG001 -
     opened = Store.open(store)
     documents: list[dict[str, object]] = []
     rows = []
-    needs, damaged = reached_as_far(opened, opened.index())
+    needs, damaged = reached(opened, opened.index())
     only = alone(needs)
     for entry in opened.bundles():
         name, root = str(entry.name), str(entry.root.digest)

@@ -17,7 +17,7 @@ from bundler.operations.release_record import RELEASES, read_release
 from bundler.store.gc import STEP, Garbage, clock, remove, survey
 from bundler.store.layout import Store
 from bundler.store.leases import collecting
-from bundler.store.reach import reached_as_far, without
+from bundler.store.reach import reached, without
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
         dropped = tuple(sorted(leaving))
         for name in dropped:
             _refuse_if_up(store, name)
-        needs, damaged = reached_as_far(store, without(store.index(), set(dropped)))
+        needs, damaged = reached(store, without(store.index(), set(dropped)))
         back, unread = ways_back(store, set(leaving.values()))
         needs |= back
         damaged |= unread

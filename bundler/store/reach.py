@@ -10,7 +10,7 @@ from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import IntegrityFailed
 from bundler.core.media_types import BUNDLE
-from bundler.store.closure import closure, reachable
+from bundler.store.closure import reachable
 from bundler.store.layout import Store
 
 Blobs = Mapping[Digest, int]
@@ -50,18 +50,9 @@ def without(entries: Iterable[Descriptor], names: Set[str]) -> tuple[Descriptor,
     return tuple(sorted((entry for _, found in kept for entry in found), key=lambda entry: entry.reference or ""))
 
 
-def reached(store: Store, entries: Iterable[Descriptor]) -> dict[str, Blobs]:
-    """For each owner in an index, all blobs that it needs. Raises IntegrityFailed where a manifest can't be read."""
-    return {
-        owner: {member.blob.digest: member.blob.size for entry in found for member in closure(store, entry)}
-        for owner, found in owners(entries).items()
-    }
-
-
-def reached_as_far(store: Store, entries: Iterable[Descriptor]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
-    """As `reached`, as far as manifests can be read; and for each owner of which one can't be, the first reason.
-
-    What such an owner needs is not known: any blob of the store may be among it.
+def reached(store: Store, entries: Iterable[Descriptor]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
+    """For each owner in an index all blobs that it needs, as far as its manifests can be read; and the first reason for
+    each of which one can't be. What such an owner needs is not known: any blob of the store may be among it.
     """
     needs: dict[str, Blobs] = {}
     damaged: dict[str, IntegrityFailed] = {}

@@ -161,6 +161,8 @@ def test_a_damaged_bundle_is_named_by_list_and_gc_beside_what_they_say_of_the_ot
         None,
     )
     assert other["blobs"] == 6
+    run = CliRunner().invoke(cli, ["inspect", "other", "--store", str(store.root), "-o", "json"])
+    assert (run.exit_code, json.loads(run.stdout)["alone"]) == (0, None), "what another shares with it is not known"
     run = CliRunner().invoke(cli, ["gc", "--store", str(store.root), "-o", "json"])
     assert isinstance(run.exception, Unreadable)
     assert "no blob was deleted" in (run.exception.because or "")
