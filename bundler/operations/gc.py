@@ -71,7 +71,7 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
         for name in dropped:
             _refuse_if_up(store, name)
         needs, damaged = reached(store, without(store.index(), set(dropped)))
-        back, unread = ways_back(store, set(leaving.values()))
+        back, unread = ways_back(store, set(dropped))
         needs |= back
         damaged |= unread
         left = leftovers(store, needs, set(leaving.values()), clock(store))

@@ -103,8 +103,9 @@ def record_up(directory: Path, bundle: BundleEntry) -> None:
     _write(directory, history.went_back(bundle, now) if stays else history.came_up(bundle, now))
 
 
-def ways_back(store: Store, dropped: Set[Digest]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
-    """What each release of a store would need to go on, and to go back one step, by name; but for roots in `dropped`.
+def ways_back(store: Store, dropped: Set[str]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
+    """What each release of a store needs to come up again, and to go back one step; but for any build of the bundles
+    in `dropped` (`NAME:VERSION`).
 
     Only what is whole counts: of what is not, nothing comes up again. Beside it the histories that can't be read.
     """
@@ -122,9 +123,9 @@ def ways_back(store: Store, dropped: Set[Digest]) -> tuple[dict[str, Blobs], dic
             )
             continue
         before = history.before(record.root if record else None)
-        wanted = {history.current, history.going_back, before.root.digest if before else None} - dropped
+        wanted = {history.current, history.going_back, before.root.digest if before else None}
         for past in history.releases:
-            if past.root.digest in wanted and (blobs := _whole(store, past.root)):
+            if past.root.digest in wanted and past.bundle not in dropped and (blobs := _whole(store, past.root)):
                 needs[f"the way back to {past.bundle} ({past.root.digest.short})"] = blobs
     return needs, damaged
 

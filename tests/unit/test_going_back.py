@@ -279,6 +279,12 @@ def test_a_version_that_is_dropped_by_name_goes_though_rollback_would_go_there(s
     brought_up(store, second)
     gc(store, Silence(), drop=["demo:1.0"])
     assert [stored(store, bundle) for bundle in (first, second)] == [False, True]
+    was_up = make_bundle(store, name="demo:1.0", seed=3)
+    brought_up(store, was_up)
+    brought_up(store, second)
+    rebuilt = make_bundle(store, name="demo:1.0", seed=4)
+    gc(store, Silence(), drop=["demo:1.0"])
+    assert [stored(store, bundle) for bundle in (was_up, rebuilt, second)] == [False, False, True], "any build of it"
 
 
 def test_gc_with_a_history_that_it_can_not_read_deletes_no_blob(store: Store) -> None:
