@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,6 +23,7 @@ from bundler.operations.release import Release
 from bundler.operations.release_record import JobRecord, ReleaseRecord, WorkloadRecord, release_path
 from bundler.operations.results_read import training_progress
 from bundler.operations.status import NodeStatus, ReleaseStatus, WorkloadStatus, status
+from bundler.store.layout import Store
 from bundler.workloads.training_log import Point, Progress, losses, progress
 
 LINES = (
@@ -191,3 +194,16 @@ def test_a_gpu_that_states_no_utilisation_is_still_shown() -> None:
 def test_where_nothing_is_up_the_command_that_is_told_works_as_it_is_pasted(tmp_path: Path) -> None:
     said = text(NodeStatus(()), tmp_path)
     assert said == f"no release in {tmp_path}: bundle up NAME --store {tmp_path} makes one"
+
+
+def test_status_imports_neither_the_engines_sdk_nor_what_it_never_shows(tmp_path: Path) -> None:
+    """People run it in loops, and the agent compiles each module that it imports at every start."""
+    store = Store.create(tmp_path / "store")
+    code = (
+        "import sys; from bundler.cli.main import cli\n"
+        f"cli.main(['status', '--store', {str(store.root)!r}], standalone_mode=False)\n"
+        "dear = {'docker', 'pydantic', 'yaml', 'bundler.cli.progress', 'bundler.manifest.settings'}\n"
+        "sys.exit(', '.join(dear & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
