@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 PY := .venv/bin/python
 
-.PHONY: help setup setup-tests demo demo-down test test-fast lint pins bench bench-large clean
+.PHONY: help setup setup-tests demo demo-down test test-fast lint pins bench bench-large bench-node clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "%-11s %s\n", $$1, $$2}' Makefile
@@ -20,10 +20,10 @@ demo-down: setup ## stop all that the demo has started
 	@$(PY) -m scripts.demo down
 
 test: setup-tests ## every test, with real registry, SSH host and engines
-	@$(PY) -m pytest
+	@$(PY) -m pytest --numprocesses 2 --dist loadgroup
 
 test-fast: setup ## the tests that need nothing but Python
-	@$(PY) -m pytest tests/unit
+	@$(PY) -m pytest --numprocesses 2 --dist loadgroup tests/unit
 
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check .
@@ -37,6 +37,9 @@ bench: setup ## figures against skopeo and scp, in one run
 
 bench-large: setup ## peak memory and disk with a bundle of 10 GB
 	@$(PY) -m scripts.bench large
+
+bench-node: setup ## load, up, check and status on a node, with the demo up
+	@$(PY) -m scripts.bench node
 
 clean: setup ## stop everything and remove all that was made, but for .venv
 	@$(PY) -m scripts.world down --purge

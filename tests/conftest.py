@@ -8,6 +8,7 @@ BUNDLE_KEEP_WORLD leaves everything up afterwards.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -29,6 +30,23 @@ _TEST_NODE = "test"
 T = TypeVar("T")
 
 
+WORLD = {"world"}
+"""Who has this fixture, by whatever way, uses the checkout's world, of which there is one."""
+WHOLE = {"test_world.py", "test_blob_sources.py", "test_journey.py", "test_services.py"}
+"""Modules that are of the world in all their parts, or ask for it while they run."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Share the tests out: those of the world go one after the other, in one process; beside them another takes all
+    other modules, whole. The longest group, the world's, is begun first."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        of_world = item.path.name in WHOLE or not WORLD.isdisjoint(getattr(item, "fixturenames", ()))
+        item.add_marker(pytest.mark.xdist_group("world" if of_world else item.path.stem))
+
+
 def _borrowed(world: World, part: T, start: Callable[[], bool], stop: Callable[[], object]) -> Iterator[T]:
     """The part, running; stopped at the end when it was this session that started it."""
     with world.place.locked():
@@ -39,9 +57,15 @@ def _borrowed(world: World, part: T, start: Callable[[], bool], stop: Callable[[
 
 
 @pytest.fixture(scope="session")
-def world() -> World:
+def world() -> Iterator[World]:
     """The checkout's world, not started. Its parts end with this process even when that is killed."""
-    return World(tied=not _KEEP)
+    with socket.socket(socket.AF_UNIX) as claim:
+        if run := os.environ.get("PYTEST_XDIST_TESTRUNUID"):
+            try:
+                claim.bind(f"\0bundle-world-{run}")  # held as long as this process lives, and no file
+            except OSError:
+                pytest.fail("two processes of one run use the world: name this test's module in WHOLE (conftest.py)")
+        yield World(tied=not _KEEP)
 
 
 @pytest.fixture(scope="session")

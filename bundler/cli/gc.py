@@ -13,6 +13,7 @@ from bundler.core.records import to_json
 from bundler.core.size import format_size
 from bundler.operations.gc import GcResult, gc
 from bundler.store.layout import Store
+from bundler.store.reach import Unreadable
 
 
 @click.command("gc")
@@ -24,15 +25,19 @@ from bundler.store.layout import Store
 def command(drop: tuple[str, ...], dry_run: bool, store: Path, output: str, events: Events) -> None:
     """Delete the blobs that no bundle needs, and what killed runs left. Bundles go only where --drop names them.
 
-    Exit code 11, and nothing deleted, while a build, a push or another verb needs the store.
+    Exit code 11, and nothing deleted, while a build, a push or another verb needs the store;
+    12, and no blob deleted, while a bundle that is not dropped is damaged. What rollback goes back to is kept.
 
     \b
     bundle gc --dry-run
     bundle gc --drop demo:1.0.0 --drop demo:1.1.0
     bundle gc --store /data/bundles -o json
     """
-    result = gc(Store.open(store), events, drop=drop, dry_run=dry_run)
+    opened = Store.open(store)
+    result = gc(opened, events, drop=drop, dry_run=dry_run)
     options.show(output, _document(result), _text(result, store))
+    if result.damaged:
+        raise Unreadable(opened, result.damaged, "no blob was deleted: what it needs is not known")
 
 
 def _document(result: GcResult) -> dict[str, object]:
@@ -50,6 +55,7 @@ def _document(result: GcResult) -> dict[str, object]:
             {"bundle": one.bundle, "root": str(one.root), "volumes": list(one.volumes)} for one in result.half_done
         ],
         "left_alone": [str(path) for path in result.strangers],
+        "damaged": sorted(result.damaged),
     }
 
 

@@ -98,7 +98,8 @@ def _artifact(artifact: Artifact) -> dict[str, object]:
 
 
 def _tree(found: Inspection) -> Node:
-    total = f"{found.blobs} blobs, {format_size(found.bytes)}; {format_size(found.alone)} of it in no other bundle here"
+    alone = "an unknown part" if found.alone is None else format_size(found.alone)  # of one here a manifest is damaged
+    total = f"{found.blobs} blobs, {format_size(found.bytes)}; {alone} of it in no other bundle here"
     lines = columns([_columns(artifact) for artifact in found.artifacts])
     artifacts = [
         Node(line, [Node(text) for text in _details(artifact)])

@@ -15,7 +15,6 @@ import click
 
 from bundler.cli import session
 from bundler.core.size import parse_size
-from bundler.manifest.settings import Flags, load_settings
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -57,8 +56,10 @@ def default_store() -> Path:
     beside = Path(sys.argv[0]).resolve().parent
     if (beside / "oci-layout").is_file():
         return beside
-    if find_spec("yaml") is not None and (configured := load_settings().store):
-        return configured
+    if find_spec("yaml") is not None:
+        from bundler.manifest.settings import load_settings
+
+        return load_settings().store or builtin_store()
     return builtin_store()
 
 
@@ -105,6 +106,8 @@ def network(function: Function) -> Function:
     @click.option("--streams", type=int, help="Connections at once.  [default: 4]")
     @functools.wraps(function)
     def wrapped(mirrors: tuple[str, ...], streams: int | None, **arguments: Any) -> Any:
+        from bundler.manifest.settings import Flags, load_settings
+
         return function(settings=load_settings(Flags(mirrors, streams)), **arguments)
 
     return wrapped  # type: ignore[return-value]

@@ -9,10 +9,12 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from threading import Lock
+from typing import IO, TYPE_CHECKING
 
-from bundler.cli.progress import Display, display
-from bundler.core.events import Event, Events
+if TYPE_CHECKING:  # `status` says nothing on its way, and does without
+    from bundler.cli.progress import Display
+    from bundler.core.events import Event, Events
 
 KEPT_LOGS = 50
 KEPT_LINES = 20_000
@@ -23,25 +25,28 @@ class _Session:
     verb: str = "bundle"
     verbosity: int = 0
     color: str = "auto"
+    kind: str = "quiet"
     shown: Display | None = None
     log: deque[str] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))
 
 
 _session = _Session()
+_made_once = Lock()
 
 
 def begin(verb: str, *, verbosity: int, quiet: bool, progress: str, events: str | None, color: str) -> Events:
     """Start a run. Returns where its operations send their events."""
+    end()
     _session.verb, _session.verbosity, _session.color = verb, verbosity, color
-    kind = "json" if events == "json" else "quiet" if quiet else progress
-    _session.shown = display(kind, verbosity, sys.stderr, coloured=coloured(sys.stderr))
-    return _Recorded(_session.shown)
+    _session.kind = "json" if events == "json" else "quiet" if quiet else progress
+    return _Recorded()
 
 
 def end() -> None:
     """Leave the terminal as a person would like to find it."""
     if _session.shown:
         _session.shown.close()
+        _session.shown = None
 
 
 def verbosity() -> int:
@@ -72,17 +77,24 @@ def write_log(trace: str) -> Path | None:
     return path
 
 
-class _Recorded:
-    """Keeps the events (but not each chunk of bytes) for the log, and passes all of them on."""
+def _display() -> Display:
+    """This run's display, made when there is something to show: `status`, which people run in loops, never has."""
+    with _made_once:
+        if _session.shown is None:
+            from bundler.cli.progress import display
 
-    def __init__(self, inner: Events) -> None:
-        self._inner = inner
+            _session.shown = display(_session.kind, _session.verbosity, sys.stderr, coloured=coloured(sys.stderr))
+        return _session.shown
+
+
+class _Recorded:
+    """Keeps the events (but not each chunk of bytes) for the log, and shows all of them."""
 
     def emit(self, event: Event) -> None:
-        """Record and pass on."""
+        """Record and show."""
         from bundler.core.events import BytesMoved
 
         if not isinstance(event, BytesMoved):
             _session.log.append(f"{time.strftime('%H:%M:%S')} {event}")
         with suppress(OSError, ValueError):  # whoever read our stderr has gone: that is no fault of the data
-            self._inner.emit(event)
+            _display().emit(event)

@@ -5,18 +5,21 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bundler.cli import options
 from bundler.cli.table import columns, table
 from bundler.core import hint
-from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_duration, format_size
 from bundler.node.gpu_load import GpuLoad
 from bundler.operations.status import NodeStatus, ReleaseStatus, WorkloadStatus, node_status
 from bundler.workloads.training_log import Progress
+
+if TYPE_CHECKING:
+    from bundler.core.events import Events
 
 _EVERY = 2.0
 _CLEAR = "\033[H\033[J"

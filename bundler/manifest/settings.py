@@ -101,7 +101,10 @@ def _streams(text: str, origin: str) -> int:
     try:
         return checked_streams(int(text) if text.isascii() and text.isdigit() else text)
     except ValueError as error:
-        raise UsageInvalid(f"{origin} should be {error}, saw: {text!r:.40}") from error
+        mends = f"--streams {STREAMS}" if origin.startswith("-") else f"export {origin}={STREAMS}"
+        raise UsageInvalid(
+            f"{origin} should be {error}, saw: {text!r:.40}", hint=f"{mends}   # or leave it out: that is the default"
+        ) from error
 
 
 def _mirrors(texts: Sequence[str], origin: str) -> Mirrors:
@@ -111,5 +114,10 @@ def _mirrors(texts: Sequence[str], origin: str) -> Mirrors:
             prefix, mirrors = parse_mirror(text)
             by_prefix[prefix] = (*by_prefix.get(prefix, ()), *mirrors)
     except MalformedReference as error:
-        raise UsageInvalid(f"{origin} can't be read", because=f"it should be {error.what}") from error
+        example = "docker.io=mirror.example"
+        raise UsageInvalid(
+            f"{origin} can't be read",
+            because=f"it should be {error.what}",
+            hint=f"{origin} {example}" if origin.startswith("-") else f"export {origin}={example}",
+        ) from error
     return Mirrors(by_prefix)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +11,11 @@ from pathlib import Path
 
 from bundler.core.digest import Digest
 from bundler.core.durable import explained
-from bundler.core.errors import NoSpace, UsageInvalid
+from bundler.core.errors import IntegrityFailed, NoSpace, UsageInvalid
 from bundler.core.events import BytesMoved, Events, StepEnded, StepStarted
 from bundler.core.media_types import INDEXES, LOCK, MANIFESTS
 from bundler.core.size import format_size
-from bundler.core.strict_json import parse_object
+from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.manifest.lock import Lock
 from bundler.media import sums
 from bundler.media.header import AGENT_FILE, INDEX_FILE, LAYOUT_FILE, Header, Piece, blob_path, file_stem
@@ -63,6 +64,35 @@ class FilesExhausted(NoSpace):
         super().__init__(f"{directory} has no inodes left", because="nothing was written", hint=f"df -i {directory}")
 
 
+class NotADirectory(UsageInvalid):
+    """A destination, or what it would lie in, is a file."""
+
+    def __init__(self, directory: Path, file: Path) -> None:
+        super().__init__(
+            f"{directory} is no directory to write volumes to",
+            because=f"{file} is a file; a volume's name comes from its bundle",
+            hint=f"ls -l {shlex.quote(str(file.parent))}   # DEST is a directory, there or not yet",
+        )
+
+
+class NotSince(IntegrityFailed):
+    """A file that should say what a receiver holds, and does not."""
+
+    def __init__(self, named: str, problem: str) -> None:
+        super().__init__(
+            f"{named} is neither a receipt nor a lock",
+            because=problem,
+            hint="bundle receipts   # lists those that pushes have left; a lock is the file that bundle lock writes",
+        )
+
+
+def require_directory(directory: Path) -> None:
+    """A destination is a directory, or can be made one. Raises NotADirectory, before anything is written."""
+    there = next(path for path in (directory, *directory.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectory(directory, there)
+
+
 @dataclass(frozen=True, slots=True)
 class Since:
     """What a receiver holds already: a root, where one is known, and blobs."""
@@ -74,7 +104,7 @@ class Since:
 def read_since(named: str, bundle: BundleEntry) -> Since:
     """What a receiver holds: as a receipt or a lock file says, or the newest receipt of a host for this bundle.
 
-    Raises MalformedJson, UsageInvalid.
+    Raises NotSince, UsageInvalid.
     """
     path = Path(named)
     if not path.exists() and (receipt := receipts.listed().newest(named, bundle.name.name)):
@@ -86,9 +116,12 @@ def read_since(named: str, bundle: BundleEntry) -> Since:
             f"{named} is no host with a receipt of {bundle.name.name}, and can't be read: {error.strerror}",
             hint="bundle receipts   # lists them",
         ) from None
-    if "root" in parse_object(raw, named):
-        return _since(receipts.read(path), named)
-    return Since(None, frozenset(blob.digest for blob in Lock.parse(raw, named).blobs()))
+    try:
+        if "root" in parse_object(raw, named):
+            return _since(receipts.read(path), named)
+        return Since(None, frozenset(blob.digest for blob in Lock.parse(raw, named).blobs()))
+    except MalformedJson as error:
+        raise NotSince(named, error.because or "") from error
 
 
 def _since(receipt: Receipt, what: str) -> Since:
@@ -114,9 +147,11 @@ def export(
 ) -> ExportResult:
     """Write a bundle's volumes. Run again, it keeps those that are whole.
 
-    Raises BundleIncomplete, MediaTooSmall, VolumeTooSmall, BlobDamaged, NoSpace.
+    Raises NotADirectory, BundleIncomplete, MediaTooSmall, VolumeTooSmall, BlobDamaged, NoSpace.
     """
     began = time.monotonic()
+    for directory in destinations:
+        require_directory(directory)
     with leasing(store, "export"):
         members = whole(store, bundle)
         loose, contents = _contents(store, bundle, members, since)

@@ -15,6 +15,7 @@ from bundler.manifest.lock import LockedImage
 from bundler.media import docker_image
 from bundler.media.header import Piece, blob_path
 from bundler.media.volume_writer import BlobReader, TarFile
+from bundler.operations.export import require_directory
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
@@ -33,7 +34,9 @@ class ExportedImage:
 
 
 def export_image(store: Store, bundle: BundleEntry, name: str, directory: Path, events: Events) -> ExportedImage:
-    """Write an image of a bundle into a directory. Raises UsageInvalid, BlobDamaged, MissingBlob, NoSpace."""
+    """Write an image of a bundle into a directory. Raises NotADirectory, UsageInvalid, BlobDamaged, MissingBlob,
+    NoSpace."""
+    require_directory(directory)
     with leasing(store, "export"):
         image = _find(store, bundle, name)
         reference = f"{bundle.name.name}/{name}:{bundle.name.version}"  # as `up` names it

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler.core import hint
-from bundler.core.errors import CheckRefused
+from bundler.core.errors import CheckRefused, IntegrityFailed
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_size
 from bundler.engine.listing import containers
 from bundler.media.leftovers import HalfDone, leftovers, prune
+from bundler.operations.history import ways_back
 from bundler.operations.release_record import RELEASES, read_release
 from bundler.store.gc import STEP, Garbage, clock, remove, survey
 from bundler.store.layout import Store
@@ -41,6 +42,8 @@ class GcResult:
     kept_bytes: int
     strangers: tuple[Path, ...]
     half_done: tuple[HalfDone, ...]
+    damaged: Mapping[str, IntegrityFailed] = field(default_factory=dict)
+    """What could not be read, by name: while there is any, no blob goes, as any may be needed by it."""
 
 
 class BundleUp(CheckRefused):
@@ -57,20 +60,28 @@ class BundleUp(CheckRefused):
 def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool = False) -> GcResult:
     """Delete what nothing in the index reaches; bundles in `drop` (`NAME` or `NAME:VERSION`) leave the index first.
 
+    What a release's `rollback` would go back to is kept, unless it is dropped by name. Where a manifest is damaged, no
+    blob is deleted, as any may be needed, and only what dead processes left in flight goes: the result says so.
     Killed at any moment it leaves blobs that no one needs, and the next run deletes them.
-    Raises StoreInUse or Held while others need the store, UnknownBundle, AmbiguousBundle, BundleUp, NoEngine,
-    and IntegrityFailed where a manifest is damaged: then nothing is deleted.
+    Raises StoreInUse or Held while others need the store, UnknownBundle, AmbiguousBundle, BundleUp, NoEngine.
     """
     with collecting(store):
         leaving = {str(entry.name): entry.root.digest for entry in map(store.find, drop)}
         dropped = tuple(sorted(leaving))
         for name in dropped:
             _refuse_if_up(store, name)
-        needs = reached(store, without(store.index(), set(dropped)))
+        needs, damaged = reached(store, without(store.index(), set(dropped)))
+        back, unread = ways_back(store, set(dropped))
+        needs |= back
+        damaged |= unread
         left = leftovers(store, needs, set(leaving.values()), clock(store))
         found = survey(store, {**needs, "imports that are half done": left.needed})
-        blobs, partials = found.blobs, found.partials
-        files = (*blobs, *partials, *left.files)
+        blobs, partials, unfinished = found.blobs, found.partials, left.files
+        if damaged:
+            blobs, unfinished = (), ()
+        roots = {digest.hex for digest in leaving.values()}
+        blobs = tuple(sorted(blobs, key=lambda blob: blob.path.name not in roots))  # then it is no release's way back
+        files = (*blobs, *partials, *unfinished)
         if not dry_run:
             if dropped:
                 store.change_index(lambda old: without(old, set(dropped)))
@@ -84,11 +95,12 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
         dropped,
         _sum(blobs),
         _sum(partials),
-        _sum(left.files),
-        found.kept_blobs,
-        found.kept_bytes,
+        _sum(unfinished),
+        found.kept_blobs + len(found.blobs) - len(blobs),
+        found.kept_bytes + sum(file.bytes for file in found.blobs) - sum(file.bytes for file in blobs),
         found.strangers,
         left.half_done,
+        damaged,
     )
 
 

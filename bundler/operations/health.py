@@ -1,14 +1,16 @@
-"""Whether a service answers: one small HTTP question, without the libraries that are slow to import."""
+"""Whether a service answers: one small HTTP question, without the libraries that are slow to import.
+
+`up` waits for the same answer that `status` tells.
+"""
 
 from __future__ import annotations
 
 import http.client
 
-TIMEOUT = 1.0
-"""Seconds: `status` is looked at, and a service on this machine answers at once or is busy starting."""
+TIMEOUT = 2.0
+"""Seconds: a service on this machine answers at once, or is busy starting, and is asked again."""
 
-_HEALTH = {"vllm": "/health", "sglang": "/health"}
-"""Where a kind of service says how it is (vLLM and SGLang, `GET /health`); others show a page."""
+HEALTHY = "healthy"
 
 
 def reachable(bind: str) -> str:
@@ -16,16 +18,19 @@ def reachable(bind: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind)
 
 
-def health(kind: str, address: str) -> str:
-    """`healthy`, or in a few words what came instead. The address is `http://BIND:PORT`, as the release records it."""
+def health(address: str, path: str, *, timeout: float = TIMEOUT) -> str:
+    """HEALTHY, or in a few words what came instead. The address is `http://BIND:PORT`, as the release records it.
+
+    Healthy is a success or a redirection (RFC 9110, 15.3 and 15.4): a page may send on to another, and the servers'
+    own health paths give 200 or an error. Asked without any proxy of the environment.
+    """
     bind, _, port = address.removeprefix("http://").rpartition(":")
-    connection = http.client.HTTPConnection(reachable(bind), int(port), timeout=TIMEOUT)
+    connection = http.client.HTTPConnection(reachable(bind), int(port), timeout=timeout)
     try:
-        connection.request("GET", _HEALTH.get(kind, "/"))
+        connection.request("GET", path or "/")
         status = connection.getresponse().status
     except (OSError, http.client.HTTPException):
         return "does not answer yet"
     finally:
         connection.close()
-    wanted = status == 200 if kind in _HEALTH else status < 500
-    return "healthy" if wanted else f"answers with HTTP {status}"
+    return HEALTHY if 200 <= status < 400 else f"answers with HTTP {status}"

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shlex
 import time
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.durable import write_file
+from bundler.core.errors import IntegrityFailed
 from bundler.core.records import from_bytes, to_json
 from bundler.core.reference import BundleName
-from bundler.core.strict_json import canonical
-from bundler.store.layout import BundleEntry
+from bundler.core.strict_json import MalformedJson, canonical
+from bundler.operations.release_record import RELEASES, read_release
+from bundler.store.closure import closure
+from bundler.store.layout import BundleEntry, Store
+from bundler.store.reach import Blobs
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,44 @@ def record_up(directory: Path, bundle: BundleEntry) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     stays = root in (history.going_back, history.current)
     _write(directory, history.went_back(bundle, now) if stays else history.came_up(bundle, now))
+
+
+def ways_back(store: Store, dropped: Set[str]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
+    """What each release of a store needs to come up again, and to go back one step; but for any build of the bundles
+    in `dropped` (`NAME:VERSION`).
+
+    Only what is whole counts: of what is not, nothing comes up again. Beside it the histories that can't be read.
+    """
+    needs: dict[str, Blobs] = {}
+    damaged: dict[str, IntegrityFailed] = {}
+    for directory in sorted((store.root.resolve() / RELEASES).glob("*")):
+        try:
+            history, record = read_history(directory), read_release(directory)
+        except MalformedJson as error:
+            damaged[f"the release {directory.name}"] = IntegrityFailed(
+                error.what,
+                because=error.because,
+                hint=f"bundle up {directory.name} --store {shlex.quote(str(store.root))}   # writes its records anew; "
+                f"where that fails, move {shlex.quote(str(directory / 'history.json'))} away: it names the ways back",
+            )
+            continue
+        before = history.before(record.root if record else None)
+        wanted = {history.current, history.going_back, before.root.digest if before else None}
+        for past in history.releases:
+            if past.root.digest in wanted and past.bundle not in dropped and (blobs := _whole(store, past.root)):
+                needs[f"the way back to {past.bundle} ({past.root.digest.short})"] = blobs
+    return needs, damaged
+
+
+def _whole(store: Store, root: Descriptor) -> Blobs | None:
+    """All that a root needs, where all of it is there."""
+    try:
+        members = closure(store, root)
+    except IntegrityFailed:
+        return None
+    if store.missing(member.blob for member in members):
+        return None
+    return {member.blob.digest: member.blob.size for member in members}
 
 
 def _write(directory: Path, history: History) -> None:

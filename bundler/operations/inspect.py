@@ -40,7 +40,8 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A bundle. `bytes` counts each blob once, `alone` is what `gc --drop` would free."""
+    """A bundle. `bytes` counts each blob once, `alone` is what `gc --drop` would free, None where it is not
+    known: a manifest of another bundle there is damaged."""
 
     bundle: BundleEntry
     agent: str
@@ -49,13 +50,13 @@ class Inspection:
     workloads: tuple[Workload, ...]
     blobs: int
     bytes: int
-    alone: int
+    alone: int | None
 
 
 def inspect(store: Store, bundle: BundleEntry) -> Inspection:
     """Look at a bundle of a store; reads its documents alone. Raises IntegrityFailed where one can't be read."""
     lock = read_lock(store, bundle)
-    needs = reached(store, store.index())
+    needs, damaged = reached(store, store.index())
     others = {digest for owner, blobs in needs.items() if owner != str(bundle.name) for digest in blobs}
     size = {member.blob.digest: member.blob.size for member in closure(store, bundle.root)}
     artifacts = tuple(_artifacts(store, lock.images, lock.models, lock.datasets, others))
@@ -80,7 +81,7 @@ def inspect(store: Store, bundle: BundleEntry) -> Inspection:
         lock.workloads,
         len(size),
         sum(size.values()),
-        sum(own.values()),
+        None if damaged else sum(own.values()),
     )
 
 

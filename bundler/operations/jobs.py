@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from bundler.core.events import Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.operations.release import Release
-from bundler.operations.release_record import JobRecord, holds_something
+from bundler.operations.release_record import holds_something
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
 
@@ -53,10 +53,13 @@ def run_job(
     engine: DockerEngine,
     events: Events,
     verb: str = "up",
+    *,
+    upstream: Mapping[str, str] | None = None,
 ) -> JobResult:
     """Run a job, or find that it has been run. Its log is kept in the release. Raises WorkloadFailed, EngineFailed.
 
-    A container of the same fingerprint is waited for, so that an `up` that was interrupted goes on.
+    A container of the same fingerprint is waited for, so that an `up` that was interrupted goes on. `upstream` are the
+    runs whose results it is given (`lineage.runs_given`).
     """
     done = release.finished(name, made_from)
     if done and done.seconds is not None:
@@ -65,7 +68,7 @@ def run_job(
     began = time.monotonic()
     identity = _begun(name, spec, made_from, release, engine)
     if identity is None:
-        for broken in release.open_results(name, made_from):
+        for broken in release.open_results(name, made_from, upstream):
             events.emit(Warned(f"{name}: {broken.name} is not gone on from, and is now {broken.now}: {broken.problem}"))
         release.set_log_aside(name)
         identity = engine.start(spec)
@@ -76,7 +79,7 @@ def run_job(
         raise WorkloadFailed("job", name, release, exit_code, last, verb)
     release.settle_results(name)
     seconds = time.monotonic() - began
-    release.write_job_record(name, JobRecord(made_from, seconds))
+    release.close_results(name, made_from, seconds)
     engine.remove(identity)
     events.emit(StepEnded(name, f"done in {format_duration(seconds)}"))
     return JobResult(name, ran=True, seconds=seconds)

@@ -9,10 +9,11 @@ STORE/releases/NAME/
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -109,7 +110,10 @@ class Release:
             for path, text in workload.files.items():
                 made += _write_if_new(self.directory / "config" / workload.name / path, text.encode())
         made_from = fingerprints(lock)
-        workloads = tuple(WorkloadRecord(w.name, w.kind, made_from[w.name], _address(w)) for w in lock.workloads)
+        workloads = tuple(
+            WorkloadRecord(w.name, w.kind, made_from[w.name], address(w), w.health if w.is_service else "")
+            for w in lock.workloads
+        )
         record = ReleaseRecord(str(self.name), self.root, workloads)
         made += _write_if_new(release_path(self.directory), canonical(to_json(record), indent=2))
         return made
@@ -144,8 +148,11 @@ class Release:
         """The record of a job that ended well, made from this, and whose results are still there."""
         return finished(self.directory, job, made_from)
 
-    def open_results(self, job: str, made_from: Digest) -> tuple[SetAside, ...]:
+    def open_results(
+        self, job: str, made_from: Digest, upstream: Mapping[str, str] | None = None
+    ) -> tuple[SetAside, ...]:
         """Make room for a job's results. What another definition of the job left is set aside, never deleted.
+        `upstream` are the runs whose results the job is given.
 
         Returns the checkpoints that were not whole, and are set aside too: the trainer goes on from the newest.
         """
@@ -157,8 +164,14 @@ class Release:
             place.mkdir(parents=True, exist_ok=True)
             os.chown(place, *_owner())
             broken = set_broken_aside(place)
-        self.write_job_record(job, JobRecord(made_from))
+        self.write_job_record(job, JobRecord(made_from, run=secrets.token_hex(8), upstream=upstream or {}))
         return broken
+
+    def close_results(self, job: str, made_from: Digest, seconds: float) -> None:
+        """Say durably that a job has ended well, and its results are whole."""
+        begun = read_job(self.directory, job)
+        ours = begun if begun and begun.fingerprint == made_from else JobRecord(made_from)
+        self.write_job_record(job, replace(ours, seconds=seconds))
 
     def settle_results(self, job: str) -> None:
         """Make a job's results durable, and readable by others, before anything says that they are whole.
@@ -186,7 +199,8 @@ class NameTaken(LockedByAnother):
         )
 
 
-def _address(workload: Workload) -> str:
+def address(workload: Workload) -> str:
+    """Where a service is bound; empty for a job."""
     return f"http://{workload.bind}:{workload.port}" if workload.is_service else ""
 
 

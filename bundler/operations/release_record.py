@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler.core.digest import Digest
@@ -14,12 +15,13 @@ RELEASES = "releases"
 
 @dataclass(frozen=True, slots=True)
 class WorkloadRecord:
-    """A job or a service (`address` says where it answers), and what it is made from."""
+    """A job or a service (`address` says where it answers, `health` at which path), and what it is made from."""
 
     name: str
     kind: str
     fingerprint: Digest
     address: str = ""
+    health: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +35,15 @@ class ReleaseRecord:
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """What a job's results were made from; `seconds` is set when it ended well."""
+    """What a job's results were made from; `seconds` is set when it ended well.
+
+    `run` names the run that made them, `upstream` the runs of the jobs whose results it was given.
+    """
 
     fingerprint: Digest
     seconds: float | None = None
+    run: str = ""
+    upstream: Mapping[str, str] = field(default_factory=dict)
 
 
 def release_path(directory: Path) -> Path:

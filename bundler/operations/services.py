@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import stat
 import time
@@ -18,9 +17,9 @@ from bundler.core.size import format_duration
 from bundler.engine.docker import ContainerState, DockerEngine
 from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Workload
-from bundler.operations.health import reachable
+from bundler.operations.health import HEALTHY, health, reachable
 from bundler.operations.jobs import LAST_LINES, WorkloadFailed
-from bundler.operations.release import Release
+from bundler.operations.release import Release, address
 from bundler.workloads import labels
 from bundler.workloads.container import Placement, container
 from bundler.workloads.proxy import proxy
@@ -41,7 +40,7 @@ class NotReady(EngineFailed):
     def __init__(self, workload: Workload, release: Release, seconds: float) -> None:
         super().__init__(
             f"the service {workload.name} of {release.name.name} did not answer within {format_duration(seconds)}",
-            because=f"{url(workload)}{workload.health} gives no 200; its container still runs",
+            because=f"{url(workload)}{workload.health} gives no success; its container still runs",
             hint=f"{release.command('logs', workload.name)}   # then {release.command('up')} --timeout SECONDS",
         )
 
@@ -178,12 +177,5 @@ def _autopsy(state: ContainerState | None, engine: DockerEngine) -> tuple[int, t
 
 
 def answers(workload: Workload) -> bool:
-    """Whether the service's health path gives a 200. Asked without any proxy of the environment."""
-    connection = http.client.HTTPConnection(reachable(workload.bind), workload.port, timeout=5)
-    try:
-        connection.request("GET", workload.health or "/")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
+    """Whether the service is healthy, as `status` would tell it."""
+    return health(address(workload), workload.health) == HEALTHY

@@ -57,10 +57,10 @@ def take_results_again(release: Path, job: str, made_from: Digest) -> bool:
     return True
 
 
-def finished_aside(release: Path, job: str, made_from: Digest) -> bool:
-    """Whether `take_results_again` would take results that ended well."""
+def finished_aside(release: Path, job: str, made_from: Digest) -> JobRecord | None:
+    """The record of the results that `take_results_again` would take, where they ended well."""
     found = _to_take(release, job, made_from)
-    return found is not None and found[1].seconds is not None
+    return found[1] if found and found[1].seconds is not None else None
 
 
 def _move_log(release: Path, was: str, now: str) -> None:

@@ -74,7 +74,7 @@ def _release(directory: Path, record: ReleaseRecord, listed: tuple[Listed, ...])
 def _workload(directory: Path, workload: WorkloadRecord, ours: Containers) -> WorkloadStatus:
     if workload.address:
         state, detail = _service_state(workload.name, ours)
-        answers = health(workload.kind, workload.address) if state == "up" else ""
+        answers = health(workload.address, workload.health) if state == "up" else ""
         return WorkloadStatus(workload.name, workload.kind, state, detail or workload.address, answers)
     done = finished(directory, workload.name, workload.fingerprint)
     state, detail = ("done", "") if done else _job_state(ours.get((workload.name, "job")))

@@ -16,7 +16,9 @@ from bundler.operations.ask import Answer, ask
 from bundler.operations.check import check
 from bundler.operations.history import record_going_back, record_up
 from bundler.operations.jobs import JobResult, run_job
+from bundler.operations.lineage import of_other_runs, runs_given
 from bundler.operations.release import Release, fingerprints, is_training, service
+from bundler.operations.release_record import read_job
 from bundler.operations.services import ServiceResult, bring_up, require_keys
 from bundler.operations.set_aside import take_results_again
 from bundler.operations.verify import verify
@@ -88,10 +90,14 @@ def up(
                 continue
             if restart_training and is_training(job):
                 _give_up(job.name, made_from[job.name], release, engine)
+            given = runs_given(release.directory, job)
+            record = read_job(release.directory, job.name)
+            if record and record.fingerprint == made_from[job.name] and of_other_runs(record, given):
+                _give_up(job.name, made_from[job.name], release, engine)
             if release.finished(job.name, made_from[job.name]) is None:
                 outdate_below(job.name, lock.workloads, made_from, release, engine)
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
-            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events))
+            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, upstream=given))
         services = tuple(workload for workload in lock.workloads if workload.is_service)
         running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
         asked = service(lock, lock.question.service) if lock.question else None

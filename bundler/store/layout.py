@@ -32,6 +32,19 @@ class NotAStore(UsageInvalid):
         )
 
 
+class DamagedIndex(IntegrityFailed):
+    """The list of what a store holds can't be read. The blobs may all be well: only their names are lost."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        quoted = shlex.quote(str(path))
+        super().__init__(
+            f"{path} can't be read",
+            because=f"{problem}; it lists the store's bundles, whose blobs may all be well",
+            hint=f"mv {quoted} {shlex.quote(f'{path}.damaged')}   # then build, push or import its bundles again: "
+            "blobs that are there are kept. No gc before all are listed again: it deletes what no index names",
+        )
+
+
 class UnknownBundle(UsageInvalid):
     """A bundle that this store does not hold."""
 
@@ -164,6 +177,8 @@ class Store:
         path = self.root / "index.json"
         try:
             return decode_index(path.read_bytes(), str(path))
+        except MalformedJson as error:
+            raise DamagedIndex(path, error.because or "") from error
         except FileNotFoundError:
             raise NotAStore(self.root) from None
 

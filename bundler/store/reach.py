@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Set
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
+from bundler.core.errors import IntegrityFailed
 from bundler.core.media_types import BUNDLE
-from bundler.store.closure import closure
+from bundler.store.closure import reachable
 from bundler.store.layout import Store
 
 Blobs = Mapping[Digest, int]
 """Blobs with their sizes in bytes."""
+
+
+class Unreadable(IntegrityFailed):
+    """Bundles of which an index or a manifest can't be read; said once the others are done with."""
+
+    def __init__(self, store: Store, damaged: Mapping[str, IntegrityFailed], because: str = "") -> None:
+        names = ", ".join(damaged)
+        first = next(iter(damaged.values()))
+        causes = (first.what, first.because, because)
+        super().__init__(
+            f"{names} in {store.root} can't be read",
+            because="; ".join(cause for cause in causes if cause),
+            hint=first.hint or f"bundle verify --store {shlex.quote(str(store.root))}   # names all that is damaged",
+        )
 
 
 def owners(entries: Iterable[Descriptor]) -> dict[str, tuple[Descriptor, ...]]:
@@ -34,12 +50,18 @@ def without(entries: Iterable[Descriptor], names: Set[str]) -> tuple[Descriptor,
     return tuple(sorted((entry for _, found in kept for entry in found), key=lambda entry: entry.reference or ""))
 
 
-def reached(store: Store, entries: Iterable[Descriptor]) -> dict[str, Blobs]:
-    """For each owner in an index, all blobs that it needs. Raises IntegrityFailed where a manifest can't be read."""
-    return {
-        owner: {member.blob.digest: member.blob.size for entry in found for member in closure(store, entry)}
-        for owner, found in owners(entries).items()
-    }
+def reached(store: Store, entries: Iterable[Descriptor]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
+    """For each owner in an index all blobs that it needs, as far as its manifests can be read; and the first reason for
+    each of which one can't be. What such an owner needs is not known: any blob of the store may be among it.
+    """
+    needs: dict[str, Blobs] = {}
+    damaged: dict[str, IntegrityFailed] = {}
+    for owner, found in owners(entries).items():
+        faults: list[IntegrityFailed] = []
+        needs[owner] = {m.blob.digest: m.blob.size for entry in found for m in reachable(store, entry, faults)}
+        if faults:
+            damaged[owner] = faults[0]
+    return needs, damaged
 
 
 def alone(needs: Mapping[str, Blobs]) -> dict[str, Blobs]:

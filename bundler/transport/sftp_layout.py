@@ -15,13 +15,14 @@ from pathlib import PurePosixPath
 from bundler.core.digest import Digest
 from bundler.core.owner import Owner
 from bundler.core.strict_json import MalformedJson, parse_object
+from bundler.store.gc import DAY
 from bundler.store.layout import LAYOUT, encode_index
 from bundler.store.writer import gone
 from bundler.transport.far_end import LOCK_SECONDS
 from bundler.transport.place import Place
 from bundler.transport.remote_errors import RemoteLocked
 from bundler.transport.sftp import Sftp, SftpError
-from bundler.transport.sftp_packets import CREATE, EXCLUSIVE, TRUNCATE, WRITE, Code, Malformed
+from bundler.transport.sftp_packets import CREATE, EXCLUSIVE, TRUNCATE, WRITE, Attributes, Code, Malformed
 from bundler.transport.wire import WireBroken
 
 _FRESH = WRITE | CREATE | TRUNCATE
@@ -29,6 +30,7 @@ _PAUSE = 0.2
 _LOCK_BYTES = 1 << 16
 _HEX = re.compile(r"[0-9a-f]{64}")
 _LEASE = re.compile(r"push\.([\w-]+)\.\d+")
+_RANGES = re.compile(r"(?:split|ranges)-([0-9a-f]{64})[.-].+")
 _BEGUN = re.compile(r"([0-9a-f]{64})\.([\w-]+)")
 
 
@@ -86,6 +88,30 @@ class SftpLayout:
                 digest = Digest(match[1])
                 begun[digest] = max(found.size, begun.get(digest, 0))
         return whole, {digest: size for digest, size in begun.items() if digest not in whole}
+
+    def sweep(self, lease: str) -> None:
+        """Remove what pushes through a shell left of blobs in ranges, which has holes and is no use by this door.
+
+        As `gc` does it: what a living process may write is left alone, and one of another machine, of whose life
+        nothing is known, counts as gone a day after its last byte, by the clock of the server, which a fresh `lease`
+        tells.
+        """
+        left: dict[str, dict[str, Attributes]] = {}
+        for name, found in self._sftp.listing(f"{self.root}/partial").items():
+            if match := _RANGES.fullmatch(name):
+                left.setdefault(match[1], {})[name] = found
+        fresh = self._sftp.stat(lease) if left else None
+        now = fresh.changed if fresh else None
+        for files in left.values():
+            if not all(self._left(name, found, now) for name, found in files.items()):
+                continue
+            for name in sorted(files):  # the notes go first: without them no one takes the file for more than it is
+                self._sftp.remove(f"{self.root}/partial/{name}")
+
+    @staticmethod
+    def _left(name: str, found: Attributes, now: int | None) -> bool:
+        quiet = now is not None and found.changed is not None and now - found.changed > DAY
+        return gone(name.rpartition(".")[2]) or quiet
 
     def adopt(self, hex_: str) -> int:
         """Take over the longest that a process of this machine which is gone left of a blob. Returns its bytes."""

@@ -65,10 +65,12 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a server says of a file; None where it does not. `size` in bytes, `mode` as stat(2) has it."""
+    """What a server says of a file; None where it does not. `size` in bytes, `mode` as stat(2) has it, `changed` when
+    its bytes last were, in seconds by the server's clock."""
 
     size: int | None = None
     mode: int | None = None
+    changed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +155,16 @@ class Reader:
         if flags & _IDS:
             self._take(8)
         found = self.u32() if flags & _MODE else None
+        changed = None
         if flags & _TIMES:
-            self._take(8)
+            self._take(4)  # when it was last read
+            changed = self.u32()
         if flags & _EXTENDED:
             count = self.u32()
             for _ in range(count):
                 self.string()
                 self.string()
-        return Attributes(size, found)
+        return Attributes(size, found, changed)
 
     def _take(self, count: int) -> memoryview:
         if count > len(self._body):

@@ -98,6 +98,7 @@ class SftpStore:
             layout = self._layout(sftp)
             layout.make()
             self._lease = self._lease or layout.lease(self._cancelled)
+            layout.sweep(self._lease)
             whole, begun = layout.holdings()
             self._begun = frozenset(digest.hex for digest in begun)
             return Holdings(*sftp.free(layout.root), whole, begun)

@@ -5,34 +5,20 @@ The peers: `skopeo copy docker:// oci:`, which hashes what comes as we do; and `
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
-import os
 import shutil
 import subprocess
 import sys
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from isal import isal_zlib
-
-from bundler.core.descriptor import Descriptor
-from bundler.core.digest import Digest
-from bundler.core.media_types import OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST
 from bundler.core.size import format_size
-from bundler.sources.oci_manifest import oci_manifest
-from bundler.store.ingest import Ingest
 from bundler.store.layout import Store
+from scripts.bench.image import make_image
 from scripts.bench.measure import Contender, Figure, medians, peaks
 from scripts.world.engine import Engine
 from scripts.world.parts import World
 from scripts.world.registry import Registry
 
-LAYERS = (900, 560, 340, 220, 130, 90)
-"""Sizes in MB, unpacked; together 2.2 GB, about 1 GB in gzip, uneven as an image's layers are."""
 GOAL = 1.0
 DOCKER_GOAL = 0.1
 IDLE_GOAL = 1.0
@@ -119,69 +105,8 @@ def empty(path: Path) -> None:
 def _push_image(place: Path, reference: str) -> None:
     """An image whose layers are made of this machine's /usr and of what does not compress; put there by skopeo."""
     store = Store.create(place)
-    programs = _programs()
-    layers, diff_ids = [], []
-    for megabytes in LAYERS:
-        layer, unpacked = _layer(store, programs, megabytes * 1_000_000)
-        layers.append(layer)
-        diff_ids.append(str(unpacked))
-    document = {
-        "os": "linux",
-        "architecture": "amd64",
-        "config": {},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids},
-    }
-    config = store.put(json.dumps(document).encode(), OCI_CONFIG)
-    manifest = store.put(oci_manifest(config, layers), OCI_MANIFEST)
-    store.record([manifest.named("image")])
+    image = make_image(store)
+    store.record([image.manifest.named("image")])
     target = ("--dest-tls-verify=false", f"oci:{place}:image", f"docker://{reference}")
     subprocess.run(["skopeo", "copy", "-q", *target], check=True)
     shutil.rmtree(place)
-
-
-def _programs() -> Iterator[Path]:
-    """The files of this machine that an image of a Python program would have: libraries, programs, text."""
-    for root in (sys.prefix, "/usr/lib", "/usr/share", "/usr/bin"):
-        for path in sorted(Path(root).rglob("*")):
-            if path.is_file() and not path.is_symlink():
-                yield path
-
-
-def _layer(store: Store, programs: Iterator[Path], size: int) -> tuple[Descriptor, Digest]:
-    """A gzipped layer of so many bytes unpacked: each file of this machine's, then a third of its size of noise."""
-    unpacked = hashlib.sha256()
-    squeeze = isal_zlib.compressobj(level=2, wbits=31)
-    with Ingest(store) as blob:
-
-        def take(data: bytes) -> int:
-            unpacked.update(data)
-            blob.write(squeeze.compress(data))
-            return len(data)
-
-        with tarfile.open(fileobj=_Sink(take), mode="w|", bufsize=1 << 20) as tar:
-            taken = 0
-            while taken < size:
-                path = next(programs)
-                content = path.read_bytes()
-                content += os.urandom(len(content) // 3)
-                entry = tarfile.TarInfo(str(path).lstrip("/"))
-                entry.size = len(content)
-                tar.addfile(entry, io.BytesIO(content))
-                taken += entry.size
-        blob.write(squeeze.flush())
-        return blob.commit(OCI_LAYER_GZIP), Digest(unpacked.hexdigest())
-
-
-class _Sink(io.RawIOBase):
-    """A file that hands on what is written to it."""
-
-    def __init__(self, take: Callable[[bytes], int]) -> None:
-        self._take = take
-
-    def writable(self) -> bool:
-        """It is."""
-        return True
-
-    def write(self, data: Any) -> int:
-        """Hand it on."""
-        return self._take(bytes(data))

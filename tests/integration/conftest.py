@@ -28,8 +28,15 @@ def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session")
+def sshd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SshServer]:
+    """An SSH host of this session's own, beside the world's: it starts in a moment, and two sessions share nothing."""
+    with SshServer(tmp_path_factory.mktemp("sshd"), tied=True) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def server(sshd: SshServer) -> SshServer:
-    """The sshd of `host`: the world's. A module that disturbs it has one of its own."""
+    """The sshd of `host`. A module that disturbs it has one of its own."""
     return sshd
 
 

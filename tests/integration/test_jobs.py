@@ -163,7 +163,9 @@ def test_deleted_results_are_made_again_though_the_container_that_made_them_is_s
 
 def test_an_unfinished_record_is_not_taken_for_a_result(engine: DockerEngine, release: Release, loaded: str) -> None:
     release.open_results("train", MADE_FROM)
-    assert read_job(release.directory, "train") == JobRecord(MADE_FROM)
+    begun = read_job(release.directory, "train")
+    assert begun
+    assert (begun.fingerprint, begun.seconds) == (MADE_FROM, None)
     assert run_job("train", job(release, loaded, WRITE), MADE_FROM, release, engine, Silence()).ran
 
 

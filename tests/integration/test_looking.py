@@ -55,7 +55,7 @@ def test_scripts_find_the_same_keys_in_every_release(store: Store) -> None:
     )
     assert keys("verify") == sorted(["format", "ok", "bundles", "blobs", "bytes", "bad", "fault"])
     assert keys("gc", "--dry-run") == sorted(
-        ["format", "dry_run", "dropped", "deleted", "freed", "kept", "half_done", "left_alone"]
+        ["format", "dry_run", "dropped", "deleted", "freed", "kept", "half_done", "left_alone", "damaged"]
     )
     artifact = bundle("inspect", "other", "--store", store.root, "-o", "json").json["artifacts"][0]
     pinned = {"kind", "name", "source", "pin", "digest", "blobs", "bytes", "shared", "lacking"}

@@ -199,6 +199,30 @@ def test_a_dead_push_s_lease_goes_with_the_next_push(host: FarHost, tmp_path: Pa
     assert [path.name for path in leases.iterdir()] == ["push.elsewher-00000000-1-1.7"]
 
 
+def test_what_a_push_through_a_shell_left_in_ranges_goes_once_no_one_can_be_writing_it(
+    host: FarHost, source: Store, tmp_path: Path
+) -> None:
+    """It takes as much of the host's disk as the blob, and nothing that comes by SFTP could go on with it."""
+    bundle = make_bundle(source, SIZES)
+    partial = tmp_path / "far" / "partial"
+    partial.mkdir(parents=True)
+    dead, elsewhere = f"{Owner.me().machine[:8]}-00000000-1-1", "elsewher-00000000-1-1"
+    old, young, ours = "a" * 64, "b" * 64, "c" * 64
+    for hex_, owner in ((old, elsewhere), (young, elsewhere), (ours, dead)):
+        (partial / f"split-{hex_}.{owner}").write_bytes(b"x" * 1000)
+        (partial / f"ranges-{hex_}-{owner}.{owner}").write_text("0 10\n")
+    yesterday = partial.stat().st_mtime - 90_000
+    for path in partial.glob(f"*{old}*"):
+        os.utime(path, (yesterday, yesterday))
+    (partial / f"split-{young}.{elsewhere}").touch()
+    os.utime(partial / f"ranges-{young}-{elsewhere}.{elsewhere}", (yesterday, yesterday))
+    push_to_the_end(host.sftp_store(), source, bundle, blobs=len(SIZES) + 5)
+    assert {path.name for path in partial.iterdir()} == {
+        f"split-{young}.{elsewhere}",
+        f"ranges-{young}-{elsewhere}.{elsewhere}",
+    }, "its writer may live"
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Path]:
     place = tmp_path / "small"

@@ -47,14 +47,20 @@ while 'wait' in text and not os.path.exists('/bundle/output/go'):
     time.sleep(.05)
 open('/bundle/output/model', 'w').write(text + ' ' + os.urandom(4).hex())
 """
+MERGE = """
+open('/bundle/output/model', 'w').write(open('/bundle/model/model').read() + ' {merged}')
+"""
 SERVER = ("python3", "-m", "http.server", "18081", "--directory", "/bundle/model")
 
 
-def add_version(store: Store, image: LockedImage, version: str, text: str) -> None:
-    """A bundle that differs from the other in its data alone."""
+def add_version(store: Store, image: LockedImage, version: str, text: str, merged: str = "") -> None:
+    """A bundle that differs from the others in its data, and in what it makes of the trained model where it merges."""
     data = replace(store.put(text.encode(), MODEL_WEIGHT), annotations={MODEL_FILEPATH: "text"})
     dataset = put_model(store, store.put(b"{}", MODEL_CONFIG), [data])
     agent = store.put(b"#!/bin/sh\n", AGENT)
+    training, served = "results/train", "results/merge" if merged else "results/train"
+    merge = Workload("merge", "merge", "base", ("python3", "-c", MERGE.format(merged=merged)),
+                     (Mount(training, "/bundle/model"),))  # fmt: skip
     lock = Lock(
         FORMAT,
         "second",
@@ -65,7 +71,8 @@ def add_version(store: Store, image: LockedImage, version: str, text: str) -> No
         datasets=(LockedFiles("text", "files:text", dataset, (LockedFile("text", data.digest, data.size),)),),
         workloads=(
             Workload("train", "train", "base", ("python3", "-c", TRAIN), (Mount("datasets/text", "/bundle/data"),)),
-            Workload("serve", "python", "base", SERVER, (Mount("results/train", "/bundle/model"),), port=18081),
+            *((merge,) if merged else ()),
+            Workload("serve", "python", "base", SERVER, (Mount(served, "/bundle/model"),), port=18081),
         ),
     )
     artifacts = (("image base", image.manifest), ("dataset text", dataset), ("agent", agent))
@@ -103,6 +110,8 @@ def there(
     fetch(image_downloads(image), store, Silence())
     add_version(store, image, "1.0", "first, wait")
     add_version(store, image, "1.1", "second")
+    add_version(store, image, "1.2", "third", "merged one way")
+    add_version(store, image, "1.3", "third", "merged another way")
     command = Bundle({"DOCKER_HOST": node.engine.host}, node.argv(), (sys.executable, "-m", "bundler"))
     yield There(node, store, command)
     command("down", "second", "--store", store.root, check=False)
@@ -169,3 +178,18 @@ def test_5_down_takes_the_version_that_is_up_where_the_store_has_two(there: Ther
     back = there("rollback", "second")
     assert back["bundle"] == "second:1.0"
     assert there.served().startswith("first")
+
+
+def test_6_a_merge_of_weights_that_were_given_up_is_not_served_when_one_goes_back_to_its_version(there: There) -> None:
+    """The two versions have one training, and 1.3 had it run again."""
+    there("up", "second:1.2")
+    of_then = there.served()
+    there("up", "second:1.3")
+    assert there.served() == of_then.replace("one way", "another way"), "trained once for both"
+    there("up", "second:1.3", "--restart-training")
+    trained = (there.results / "train" / "model").read_text()
+    back = there("rollback", "second")
+    assert back["bundle"] == "second:1.2"
+    assert [(job["name"], job["ran"]) for job in back["jobs"]] == [("train", False), ("merge", True)]  # type: ignore[attr-defined]
+    assert there.served() == f"{trained} merged one way" != of_then
+    assert there("up", "second:1.2")["changed"] is False

@@ -13,24 +13,20 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from trips import SIZES, VOLUME, assert_same, assert_unlisted, taken, written
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.errors import NoSpace
 from bundler.core.events import Silence
-from bundler.media.leftovers import PATIENCE, leftovers
 from bundler.media.plan import MediaTooSmall
 from bundler.media.volume_writer import BlobDamaged
-from bundler.operations.export import ExportResult, Since, export
-from bundler.operations.gc import gc
-from bundler.operations.import_volumes import ImportResult, import_volumes, unfinished
+from bundler.operations.export import Since, export
+from bundler.operations.import_volumes import unfinished
 from bundler.operations.verify import verify
 from bundler.store.layout import BundleEntry, Store
 from tests.bundles import make_bundle
 from tests.commandline import Bundle, refusal
 from tests.far_host import assert_sound
-
-SIZES = [700_000, 400_000, 90_000, 5_000, 0]
-VOLUME = 600_000
 
 
 @pytest.fixture
@@ -44,30 +40,6 @@ def media(source: Store, bundle: BundleEntry, tmp_path: Path) -> list[Path]:
     result = written(source, bundle, tmp_path / "media")
     assert len(result.written) == 3
     return [volume.path for volume in result.written]
-
-
-def written(source: Store, bundle: BundleEntry, *places: Path, size: int | None = VOLUME) -> ExportResult:
-    return export(source, bundle, places, Silence(), volume_size=size)
-
-
-def taken(store: Path, *sources: Path) -> ImportResult:
-    return import_volumes(sources, store, Silence())
-
-
-def assert_same(source: Store, bundle: BundleEntry, target: Path) -> None:
-    """The same root, the same index, and every byte."""
-    store = Store.open(target)
-    assert store.bundles() == source.bundles()
-    assert (target / "index.json").read_bytes() == (source.root / "index.json").read_bytes()
-    verify(store, bundle, Silence())
-    assert_sound(target)
-    assert os.access(target / "bundle", os.X_OK)
-    assert not (target / "parts").exists()
-
-
-def assert_unlisted(target: Path) -> None:
-    assert Store.open(target).bundles() == ()
-    assert_sound(target)
 
 
 def test_what_the_plan_says_is_what_the_files_take(source: Store, bundle: BundleEntry, tmp_path: Path) -> None:
@@ -346,78 +318,3 @@ def test_media_too_small_together_take_what_fits_and_the_hint_goes_on_elsewhere(
     done = program("import", small_disk, tmp_path / "b", "--store", tmp_path / "target", "-o", "json")
     assert done.json["bundles"][0]["whole"] is True
     assert_same(source, bundle, tmp_path / "target")
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
-def test_gc_between_two_calls_of_import_costs_no_volume_and_says_what_it_keeps(
-    source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path, order: tuple[int, ...]
-) -> None:
-    target = tmp_path / "target"
-    for number in order:
-        taken(target, media[number])
-        collected = gc(Store.open(target), Silence())
-        assert collected.blobs.files == 0
-        if number != order[-1]:
-            assert [one.bundle for one in collected.half_done] == [str(bundle.name)]
-    assert collected.half_done == ()
-    assert collected.imports.files == 3  # the lists
-    assert_same(source, bundle, target)
-    assert not (target / "volumes").exists()
-
-
-def test_what_an_abandoned_import_left_goes_and_its_volumes_are_named_when_they_are_needed_again(
-    source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
-) -> None:
-    target = tmp_path / "target"
-    taken(target, media[0], media[1])
-    shutil.rmtree(target / "volumes")  # as the message of gc says
-    collected = gc(Store.open(target), Silence())
-    assert collected.half_done == ()
-    assert collected.kept_blobs == 0
-    assert not (target / "parts").exists()
-    result = taken(target, media[2])
-    assert result.bundles[0].missing_volumes == (media[0].name, media[1].name)
-    assert unfinished(taken(target, media[0], media[1]), target) is None
-    assert_same(source, bundle, target)
-
-
-def test_an_import_that_waits_for_more_than_thirty_days_is_abandoned(media: list[Path], tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "target")
-    taken(store.root, media[0])
-    now = next(store.root.glob("volumes/*/*.json")).stat().st_ctime
-    assert len(leftovers(store, {}, set(), now + PATIENCE - 60).half_done) == 1
-    left = leftovers(store, {}, set(), now + PATIENCE + 60)
-    assert (left.half_done, dict(left.needed)) == ((), {})
-    assert {file.path.name for file in left.files} == {"0001.json", "landed.json", "whole"}
-
-
-def test_a_bundle_that_came_by_media_and_is_dropped_leaves_nothing(media: list[Path], tmp_path: Path) -> None:
-    store = Store.create(tmp_path / "target")
-    taken(store.root, *media)
-    collected = gc(store, Silence(), drop=["demo"])
-    assert (collected.kept_blobs, collected.half_done) == (0, ())
-    assert not (store.root / "volumes").exists()
-
-
-def test_gc_keeps_what_tar_unpacked_and_was_not_imported_yet(
-    source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
-) -> None:
-    place = tmp_path / "place"
-    place.mkdir()
-    for path in media:
-        subprocess.run(["tar", "-xf", str(path), "-C", str(place)], check=True)
-    assert gc(Store.open(place), Silence()).imports.files == 0
-    assert unfinished(taken(place, place), place) is None
-    assert_same(source, bundle, place)
-
-
-def test_a_journal_is_not_believed_where_the_bytes_that_it_speaks_of_are_gone(
-    source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
-) -> None:
-    target = tmp_path / "target"
-    taken(target, media[0])
-    next(target.glob("parts/sha256/*/whole")).unlink()
-    result = taken(target, media[1], media[2])
-    assert media[0].name in result.bundles[0].missing_volumes
-    assert unfinished(taken(target, media[0]), target) is None
-    assert_same(source, bundle, target)

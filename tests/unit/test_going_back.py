@@ -19,12 +19,14 @@ from bundler.core.records import to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
 from bundler.node.findings import NodeRefused
+from bundler.operations.gc import gc
 from bundler.operations.history import History, read_history, record_going_back, record_up
 from bundler.operations.release import Release
 from bundler.operations.release_record import JobRecord, ReleaseRecord, release_path
 from bundler.operations.rollback import NoLongerStored, NothingBefore, rollback
 from bundler.operations.set_aside import set_results_aside, take_results_again
 from bundler.operations.standing import NoRelease, brought_up_last, standing
+from bundler.store.closure import closure
 from bundler.store.layout import AmbiguousBundle, BundleEntry, Store
 from tests.bundles import make_bundle
 
@@ -243,6 +245,54 @@ def test_what_gc_has_deleted_since_is_said_with_the_command_that_brings_it_back(
             path.unlink()
     with pytest.raises(NoLongerStored):
         rollback(store, "demo", Silence(), timeout=1)
+
+
+def rebuilt(store: Store, name: str) -> tuple[BundleEntry, BundleEntry]:
+    """Two builds under one name, each brought up; the index lists the second."""
+    first = make_bundle(store, name=name, seed=1)
+    brought_up(store, first)
+    second = make_bundle(store, name=name, seed=2)
+    brought_up(store, second)
+    return first, second
+
+
+def stored(store: Store, bundle: BundleEntry) -> bool:
+    return store.has(bundle.root) and not store.missing(member.blob for member in closure(store, bundle.root))
+
+
+def test_gc_keeps_what_rollback_goes_back_to_though_the_index_lists_another_build_of_its_name(store: Store) -> None:
+    first, second = rebuilt(store, "demo:1.0")
+    stray = store.put(b"stray", "x")
+    assert gc(store, Silence()).blobs.files == 1
+    assert not store.has(stray)
+    assert stored(store, first)
+    third = make_bundle(store, name="demo:1.0", seed=3)
+    brought_up(store, third)
+    assert gc(store, Silence()).blobs.files > 3, "two steps back is no way that rollback goes by itself"
+    assert [stored(store, bundle) for bundle in (first, second, third)] == [False, True, True]
+
+
+def test_a_version_that_is_dropped_by_name_goes_though_rollback_would_go_there(store: Store) -> None:
+    first = make_bundle(store, name="demo:1.0", seed=1)
+    brought_up(store, first)
+    second = make_bundle(store, name="demo:1.1", seed=2)
+    brought_up(store, second)
+    gc(store, Silence(), drop=["demo:1.0"])
+    assert [stored(store, bundle) for bundle in (first, second)] == [False, True]
+    was_up = make_bundle(store, name="demo:1.0", seed=3)
+    brought_up(store, was_up)
+    brought_up(store, second)
+    rebuilt = make_bundle(store, name="demo:1.0", seed=4)
+    gc(store, Silence(), drop=["demo:1.0"])
+    assert [stored(store, bundle) for bundle in (was_up, rebuilt, second)] == [False, False, True], "any build of it"
+
+
+def test_gc_with_a_history_that_it_can_not_read_deletes_no_blob(store: Store) -> None:
+    first, second = rebuilt(store, "demo:1.0")
+    (Release.of(store, second).directory / "history.json").write_text("{")
+    found = gc(store, Silence())
+    assert list(found.damaged) == ["the release demo"]
+    assert stored(store, first)
 
 
 def test_the_first_release_has_nothing_before_it(store: Store) -> None:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bundler.cli.main import cli
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
-from bundler.core.errors import IntegrityFailed
 from bundler.core.events import Silence
 from bundler.core.media_types import BUNDLE, OCI_INDEX
 from bundler.core.owner import Owner
 from bundler.operations.diff import compare
 from bundler.operations.gc import gc
+from bundler.store.closure import closure
 from bundler.store.layout import Store
 from bundler.store.leases import StoreInUse
-from bundler.store.reach import alone, owners, unreached, without
+from bundler.store.reach import Unreadable, alone, owners, unreached, without
 from tests.bundles import make_bundle
 
 digests = st.integers(0, 30).map(lambda number: Digest(f"{number:064x}"))
@@ -110,15 +113,60 @@ def test_what_another_machine_writes_is_waited_for_for_a_day(store: Store) -> No
     assert gc(store, Silence()).partials.files == 1
 
 
-def test_gc_deletes_nothing_where_a_manifest_that_reaches_blobs_is_damaged(store: Store) -> None:
-    stray = store.put(b"stray", "x")
-    root = store.path(store.find("demo").root.digest)
+def spoil(store: Store, name: str) -> None:
+    root = store.path(store.find(name).root.digest)
     root.chmod(0o644)
     root.write_bytes(b"{}")
-    with pytest.raises(IntegrityFailed):
-        gc(store, Silence())
+
+
+def test_gc_deletes_no_blob_that_a_damaged_bundle_may_need_and_still_clears_what_dead_writers_left(
+    store: Store,
+) -> None:
+    """The rest of the damaged bundle is what a push completes with the one blob that was lost."""
+    stray = store.put(b"stray", "x")
+    make_bundle(store, [20], name="other:1", seed=1)
+    spoil(store, "demo")
+    me = Owner.me()
+    path = partial(store, Owner(me.host, me.machine, "earlier", 1, "1"))
+    found = gc(store, Silence())
+    assert list(found.damaged) == ["demo:1.0.0"]
+    assert (found.blobs.files, found.partials.files) == (0, 1)
+    assert found.kept_blobs == len(list(store.blobs.iterdir()))
     assert store.has(stray)
-    assert gc(store, Silence(), drop=["demo"]).kept_blobs == 0
+    assert not path.exists()
+
+
+def test_a_damaged_bundle_that_is_given_up_by_name_holds_nothing_up(store: Store) -> None:
+    other = make_bundle(store, [20], name="other:1", seed=1)
+    spoil(store, "demo")
+    found = gc(store, Silence(), drop=["demo"])
+    assert not found.damaged
+    assert found.blobs.files > 3
+    assert [entry.root for entry in store.bundles()] == [other.root]
+    assert not store.missing(member.blob for member in closure(store, other.root))
+
+
+def test_a_damaged_bundle_is_named_by_list_and_gc_beside_what_they_say_of_the_others(store: Store) -> None:
+    make_bundle(store, [20], name="other:1", seed=1)
+    spoil(store, "demo")
+    run = CliRunner().invoke(cli, ["list", "--store", str(store.root), "-o", "json"])
+    assert isinstance(run.exception, Unreadable)
+    assert "demo:1.0.0" in run.exception.what
+    assert "rm " in (run.exception.hint or "")
+    damaged, other = json.loads(run.stdout)["bundles"]
+    assert (damaged["bundle"], damaged["blobs"], other["bundle"], other["alone"]) == (
+        "demo:1.0.0",
+        None,
+        "other:1",
+        None,
+    )
+    assert other["blobs"] == 6
+    run = CliRunner().invoke(cli, ["inspect", "other", "--store", str(store.root), "-o", "json"])
+    assert (run.exit_code, json.loads(run.stdout)["alone"]) == (0, None), "what another shares with it is not known"
+    run = CliRunner().invoke(cli, ["gc", "--store", str(store.root), "-o", "json"])
+    assert isinstance(run.exception, Unreadable)
+    assert "no blob was deleted" in (run.exception.because or "")
+    assert json.loads(run.stdout)["damaged"] == ["demo:1.0.0"]
 
 
 def test_what_a_release_has_links_to_is_not_said_to_be_freed(store: Store, tmp_path: Path) -> None:

@@ -97,8 +97,12 @@ def test_a_login_in_a_mirrors_address_is_refused_and_not_repeated() -> None:
 )
 def test_a_mistake_in_a_variable_names_it(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(UsageInvalid, match=variable):
+    with pytest.raises(UsageInvalid, match=variable) as error:
         load_settings()
+    mended = (error.value.hint or "").partition("   #")[0]
+    assert mended.startswith(f"export {variable}=")
+    monkeypatch.setenv(variable, mended.partition("=")[2])
+    load_settings()
 
 
 def test_a_store_is_seen_from_the_file_that_names_it() -> None:

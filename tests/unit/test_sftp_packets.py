@@ -67,7 +67,8 @@ def test_attributes_that_we_have_no_use_for_are_passed_over(flags: int, size: in
     body += struct.pack(">Q", size) if flags & 1 else b""
     body += bytes(8) if flags & 2 else b""
     body += struct.pack(">I", mode) if flags & 4 else b""
-    body += bytes(8) if flags & 8 else b""
+    body += struct.pack(">II", 1, 2) if flags & 8 else b""
     reader = Reader(memoryview(body + b"rest"))
-    assert reader.attributes() == Attributes(size if flags & 1 else None, mode if flags & 4 else None)
+    changed = 2 if flags & 8 else None
+    assert reader.attributes() == Attributes(size if flags & 1 else None, mode if flags & 4 else None, changed)
     assert not reader.empty

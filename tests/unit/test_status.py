@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -21,6 +23,7 @@ from bundler.operations.release import Release
 from bundler.operations.release_record import JobRecord, ReleaseRecord, WorkloadRecord, release_path
 from bundler.operations.results_read import training_progress
 from bundler.operations.status import NodeStatus, ReleaseStatus, WorkloadStatus, status
+from bundler.store.layout import Store
 from bundler.workloads.training_log import Point, Progress, losses, progress
 
 LINES = (
@@ -82,7 +85,7 @@ def test_the_end_of_a_log_of_megabytes_is_enough(tmp_path: Path) -> None:
 
 class _Answer(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        self.send_response(200 if self.path == "/health" else 503)
+        self.send_response({"/health": 200, "/old-page": 307}.get(self.path, 503))
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -93,11 +96,12 @@ def test_a_service_is_asked_and_not_only_its_container() -> None:
     server = HTTPServer(("127.0.0.1", 0), _Answer)
     address = f"http://127.0.0.1:{server.server_port}"
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    assert health("vllm", address) == "healthy"
-    assert health("llamaboard", address) == "answers with HTTP 503"
+    assert health(address, "/health") == "healthy"
+    assert health(address, "/old-page") == "healthy", "a page that sends on to another is there"
+    assert health(address, "") == "answers with HTTP 503"
     server.shutdown()
     server.server_close()
-    assert health("vllm", address) == "does not answer yet"
+    assert health(address, "/health") == "does not answer yet"
 
 
 class _NoContainers(BaseHTTPRequestHandler):
@@ -190,3 +194,16 @@ def test_a_gpu_that_states_no_utilisation_is_still_shown() -> None:
 def test_where_nothing_is_up_the_command_that_is_told_works_as_it_is_pasted(tmp_path: Path) -> None:
     said = text(NodeStatus(()), tmp_path)
     assert said == f"no release in {tmp_path}: bundle up NAME --store {tmp_path} makes one"
+
+
+def test_status_imports_neither_the_engines_sdk_nor_what_it_never_shows(tmp_path: Path) -> None:
+    """People run it in loops, and the agent compiles each module that it imports at every start."""
+    store = Store.create(tmp_path / "store")
+    code = (
+        "import sys; from bundler.cli.main import cli\n"
+        f"cli.main(['status', '--store', {str(store.root)!r}], standalone_mode=False)\n"
+        "dear = {'docker', 'pydantic', 'yaml', 'bundler.cli.progress', 'bundler.manifest.settings'}\n"
+        "sys.exit(', '.join(dear & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -23,11 +23,12 @@ from bundler.core.owner import Owner
 from bundler.manifest.lock import LockedFile
 from bundler.store.closure import Member, closure
 from bundler.store.ingest import Ingest
-from bundler.store.layout import AmbiguousBundle, MissingBlob, NotAStore, Store, UnknownBundle, merged
+from bundler.store.layout import AmbiguousBundle, DamagedIndex, MissingBlob, NotAStore, Store, UnknownBundle, merged
 from bundler.store.links import materialise
 from bundler.store.locking import Held, holding
 from bundler.store.verify import verify
 from bundler.store.writer import WrongBytes
+from tests.bundles import make_bundle
 
 DATA = b"0123456789" * 1000
 
@@ -154,6 +155,23 @@ def test_verify_names_every_bad_blob_and_how_it_is_bad(store: Store) -> None:
     assert "its bytes have the digest" in found["flipped"]
     assert found["short"] == "it has 4 bytes, should have 500"
     assert found["gone"] == "it is missing"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"manifests": 1}', b'{"manifests": [{}]}'])
+def test_an_index_that_is_lost_is_told_with_what_lists_the_bundles_again_without_their_blobs(
+    store: Store, damage: bytes
+) -> None:
+    entry = make_bundle(store)
+    before = {path.name: path.stat().st_ino for path in store.blobs.iterdir()}
+    (store.root / "index.json").write_bytes(damage)
+    with pytest.raises(DamagedIndex) as error:
+        store.find("demo")
+    assert error.value.exit_code == 12
+    subprocess.run((error.value.hint or "").partition("   #")[0], shell=True, check=True)
+    again = Store.create(store.root)  # as build and import begin
+    assert make_bundle(again) == entry
+    assert again.find("demo") == entry
+    assert {path.name: path.stat().st_ino for path in store.blobs.iterdir()} == before, "no blob is written again"
 
 
 def test_a_directory_that_is_no_store_is_refused_not_filled(tmp_path: Path) -> None:

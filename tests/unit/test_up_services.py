@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
@@ -14,13 +15,14 @@ from bundler.cli.up_plan import as_json, as_text
 from bundler.core.digest import Digest
 from bundler.core.reference import BundleName
 from bundler.manifest.lock import Hardware, LockedImage, Mount, Question, Workload
+from bundler.operations.lineage import runs_given
 from bundler.operations.record import record
 from bundler.operations.release import Release, fingerprints
 from bundler.operations.release_record import JobRecord
 from bundler.operations.services import KeyUnreadable, make_state, require_keys
 from bundler.operations.up_plan import UpPlan, up_plan
 from bundler.store.contents import read_lock
-from bundler.store.layout import Store
+from bundler.store.layout import BundleEntry, Store
 from bundler.workloads.container import Bind, Placement, container
 from bundler.workloads.planned import plan
 from bundler.workloads.proxy import NODE_SOURCE, SOURCE, proxy
@@ -108,21 +110,33 @@ def test_a_dry_run_shows_the_graph_and_each_container_with_what_it_reads_writes_
     assert set(yaml.safe_load(told.compose)["services"]) == {"train", "serve", "serve--proxy"}
 
 
-def test_a_dry_run_calls_done_what_up_leaves_alone_and_nothing_else(tmp_path: Path) -> None:
-    """Days of training hang on it: what is taken again runs no more, what is made from new results does."""
+@pytest.fixture
+def merged(tmp_path: Path) -> tuple[Store, BundleEntry, Workload]:
+    """A bundle that trains and merges; and its merge."""
     store = Store.create(tmp_path / "store")
     made = read_lock(store, make_bundle(store))
     image = LockedImage("train", "test", made.models[0].manifest, (made.agent.blob,))
     train = Workload("train", "train", "train", ("train",))
     merge = Workload("merge", "merge", "train", ("merge",), (Mount("results/train", "/bundle/model"),))
-    lock = replace(made, images=(image,), workloads=(train, merge))
-    entry = record(lock, store)
-    release, made_from = Release.of(store, entry), fingerprints(lock)
+    return store, record(replace(made, images=(image,), workloads=(train, merge)), store), merge
+
+
+def run(release: Release, job: str, made_from: Digest, upstream: Mapping[str, str] | None = None) -> None:
+    """What a job leaves that runs to its end."""
+    release.open_results(job, made_from, upstream)
+    (release.results(job) / "model").touch()
+    release.close_results(job, made_from, 1.0)
+
+
+def test_a_dry_run_calls_done_what_up_leaves_alone_and_nothing_else(
+    merged: tuple[Store, BundleEntry, Workload],
+) -> None:
+    """Days of training hang on it: what is taken again runs no more, what is made from new results does."""
+    store, entry, merge = merged
+    release, made_from = Release.of(store, entry), fingerprints(read_lock(store, entry))
     assert up_plan(store, entry).done == ()
-    for job in ("train", "merge"):
-        release.open_results(job, made_from[job])
-        (release.results(job) / "model").touch()
-        release.write_job_record(job, JobRecord(made_from[job], 1.0))
+    run(release, "train", made_from["train"])
+    run(release, "merge", made_from["merge"], runs_given(release.directory, merge))
     assert up_plan(store, entry).done == ("train", "merge")
     assert up_plan(store, entry, restart_training=True).done == ()
     for job in ("train", "merge"):
@@ -131,3 +145,30 @@ def test_a_dry_run_calls_done_what_up_leaves_alone_and_nothing_else(tmp_path: Pa
     assert up_plan(store, entry).done == ("train", "merge"), "`up` takes them again"
     shutil.rmtree(next(release.directory.glob("results/train.*/")))
     assert up_plan(store, entry).done == (), "the merged model is made again with what it is made from"
+
+
+def test_what_another_version_merged_of_weights_that_were_given_up_is_merged_again_when_one_goes_back(
+    merged: tuple[Store, BundleEntry, Workload],
+) -> None:
+    """Two versions with one training and two merges: the server would answer with a model that no one wanted."""
+    store, entry, merge = merged
+    release, made_from = Release.of(store, entry), fingerprints(read_lock(store, entry))
+    run(release, "train", made_from["train"])
+    run(release, "merge", made_from["merge"], runs_given(release.directory, merge))
+    run(release, "merge", Digest.of(b"the other version's"), runs_given(release.directory, merge))
+    assert up_plan(store, entry).done == ("train", "merge")
+    release.outdate("train", made_from["train"])  # the other version's `up --restart-training`
+    run(release, "train", made_from["train"])
+    assert up_plan(store, entry).done == ("train",)
+    run(release, "merge", made_from["merge"], runs_given(release.directory, merge))
+    assert up_plan(store, entry).done == ("train", "merge")
+
+
+def test_results_of_before_runs_were_noted_are_believed(merged: tuple[Store, BundleEntry, Workload]) -> None:
+    """A new agent on a node of long ago does not merge, or train, everything again."""
+    store, entry, _ = merged
+    release, made_from = Release.of(store, entry), fingerprints(read_lock(store, entry))
+    for job in ("train", "merge"):
+        run(release, job, made_from[job])
+        release.write_job_record(job, JobRecord(made_from[job], 1.0))
+    assert up_plan(store, entry).done == ("train", "merge")
