@@ -19,7 +19,7 @@ from bundler.engine.docker import ContainerState, DockerEngine
 from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Workload
 from bundler.operations.health import reachable
-from bundler.operations.jobs import LAST_LINES, WorkloadFailed
+from bundler.operations.jobs import LAST_LINES, STARTED_AGAIN, WorkloadFailed
 from bundler.operations.release import Release
 from bundler.workloads import labels
 from bundler.workloads.container import Placement, container
@@ -184,7 +184,8 @@ def _autopsy(state: ContainerState | None, engine: DockerEngine) -> tuple[int, t
     """How it ended. Not waited for: the engine may be starting it again."""
     if state is None:
         return 1, ("(its container is gone)",)
-    return state.exit_code, engine.last_words(state.id, LAST_LINES)
+    exit_code = STARTED_AGAIN if state.running else state.exit_code
+    return exit_code, engine.last_words(state.id, LAST_LINES)
 
 
 def answers(workload: Workload) -> bool:

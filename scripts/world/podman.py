@@ -53,10 +53,12 @@ class Podman(Engine):
 
     def _configure(self) -> None:
         """containers.conf(5), instead of the machine's own."""
-        # Podman asks for 1048576 open files, which root without CAP_SYS_RESOURCE can't have.
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        processes = resource.getrlimit(resource.RLIMIT_NPROC)[1]
-        limits = [f"{name}={most}:{most}" for name, most in (("nofile", files), ("nproc", processes)) if most > 0]
+        # Podman asks for 1048576 of both, which root without CAP_SYS_RESOURCE can't have; and it keeps to the kernel's
+        # own number of processes itself.
+        kinds = {"nofile": resource.RLIMIT_NOFILE, "nproc": resource.RLIMIT_NPROC}
+        most = {name: resource.getrlimit(kind)[1] for name, kind in kinds.items()}
+        most["nproc"] = min(most["nproc"], int(Path("/proc/sys/kernel/pid_max").read_text()))
+        limits = [f"{name}={number}:{number}" for name, number in most.items() if number > 0]
         self._config.write_text(
             "[containers]\n"
             f"default_ulimits = {limits!r}\n"
