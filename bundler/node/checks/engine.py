@@ -33,7 +33,7 @@ def engine(facts: Facts, needs: Needs) -> Finding:
         Severity.BLOCK if needs.lock else Severity.WARN,
         facts.unreadable.get("engine", "no container engine was asked"),
         why="all that a bundle runs, it runs in containers",
-        remedy="systemctl start docker   # or podman.socket; DOCKER_HOST or CONTAINER_HOST, where it is elsewhere",
+        remedy="systemctl start docker   # or podman.socket; or DOCKER_HOST, where it is elsewhere",
     )
 
 
@@ -49,7 +49,8 @@ def engine_version(facts: Facts, _needs: Needs) -> Finding:
         Severity.BLOCK,
         f"{product} {facts.engine.version} is older than {oldest}",
         why="device requests and cgroup v2 are not what they are since",
-        remedy="carry a newer Docker across: its static binaries need no network",
+        remedy=f"carry a newer {product} across"
+        + (": its static binaries need no network" if product == "Docker" else ", from your distribution's packages"),
         needed=oldest,
     )
 
