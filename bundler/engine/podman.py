@@ -95,12 +95,13 @@ def specgen(spec: ContainerSpec) -> dict[str, Any]:
                 | {"options": ["rbind", "ro" if b.read_only else "rw"]}
                 for b in spec.binds
             ),
-            {"type": "tmpfs", "source": "tmpfs", "destination": "/tmp", "options": [*TMP]},
+            _tmpfs("/tmp", *TMP),
+            # said here, because Podman 5 mounts its own read-only where the root is
+            _tmpfs("/dev/shm", "rw", "noexec", "nosuid", "nodev", "mode=1777", f"size={spec.shm}"),
         ],
         "cap_drop": ["ALL"],
         "no_new_privileges": True,
         "read_only_filesystem": True,
-        "shm_size": spec.shm,
         "resource_limits": {"pids": {"limit": 0}},  # none, as with Docker; Podman's own are 2048
         "log_configuration": {"driver": "k8s-file", "size": 50 << 20},
         "init": True,
@@ -119,6 +120,10 @@ def specgen(spec: ContainerSpec) -> dict[str, Any]:
         return document | {"netns": {"nsmode": "none"}, "hostadd": [f"{spec.hostname}:127.0.0.1"]}
     joined: dict[str, Any] = {spec.network: {"aliases": [spec.alias]} if spec.alias else {}}
     return document | {"netns": {"nsmode": "bridge"}, "networks": joined}
+
+
+def _tmpfs(where: str, *options: str) -> dict[str, Any]:
+    return {"type": "tmpfs", "source": "tmpfs", "destination": where, "options": [*options]}
 
 
 def _require(answer: Any) -> None:

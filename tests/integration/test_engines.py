@@ -175,6 +175,7 @@ def test_a_job_is_locked_in_and_what_it_said_and_how_it_ended_is_known(
         "assert 'CapEff:\\t0000000000000000' in status and 'CapBnd:\\t0000000000000000' in status\n"
         "assert 'NoNewPrivs:\\t1' in status and os.getppid() == 1\n"
         "assert os.statvfs('/dev/shm').f_blocks * os.statvfs('/dev/shm').f_frsize == 32 << 20\n"
+        "open('/dev/shm/x', 'w').write('x')\n"
         "assert open('/proc/1/mounts').read().count('/tmp tmpfs rw,nosuid,nodev,relatime') == 1\n"
         "assert not [name for name in os.environ if name.lower().endswith('_proxy')]\n"
         "open('/bundle/output/model', 'w').write('x'); print('trained'); print('badly', file=sys.stderr)\n"
