@@ -30,7 +30,7 @@ class OtherEngine(UsageInvalid):
         super().__init__(
             f"the engine at {where} is {product}, not {chosen()}",
             because="--engine, BUNDLE_ENGINE or the settings ask for another than DOCKER_HOST or CONTAINER_HOST name",
-            hint=f"--engine {product.lower()}   # or name the other's socket",
+            hint=f"the same command with --engine {product.lower()}, or the other engine's socket in DOCKER_HOST",
         )
 
 
