@@ -127,7 +127,10 @@ class DockerEngine:
             cdi=self._dialect.has_cdi(info),
             cgroup_driver=info.get("CgroupDriver", ""),
             cgroup_version=str(info.get("CgroupVersion", "")),
-            security=tuple(info.get("SecurityOptions") or ()),
+            security=(
+                *(info.get("SecurityOptions") or ()),
+                *(("name=rootless",) if info.get("Rootless") else ()),  # Podman's own member
+            ),
             product=self._dialect.product,
         )
 

@@ -23,6 +23,11 @@ class EngineInfo:
     product: str = "Docker"
 
     @property
+    def rootless(self) -> bool:
+        """Whether the engine runs without root, and its containers' users are others on the node."""
+        return any("rootless" in option for option in self.security)
+
+    @property
     def offers_gpus(self) -> bool:
         """Whether containers can be given NVIDIA GPUs: by NVIDIA's runtime, or by CDI."""
         return self.has_runtime or self.cdi

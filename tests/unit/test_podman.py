@@ -151,6 +151,15 @@ def test_what_check_says_of_podman_is_mended_by_podmans_commands(
     assert check(replace(FACTS, engine=well), NEEDS).severity is Severity.PASS
 
 
+def test_podman_without_root_is_refused_before_a_training_that_could_not_write_its_results() -> None:
+    rootless = replace(OLD, version="4.3.1", security=("name=seccomp,profile=default", "name=rootless"))
+    found = engine_checks.engine(replace(FACTS, engine=rootless), NEEDS)
+    assert found.severity is Severity.BLOCK
+    assert "podman.socket" in found.remedy
+    docker = replace(rootless, product="Docker")
+    assert engine_checks.engine(replace(FACTS, engine=docker), NEEDS).severity is Severity.PASS
+
+
 def test_nvidias_runtime_alone_gives_podmans_containers_no_gpus() -> None:
     """They would start, and train on the CPU or die: `check` must block."""
     info = EngineInfo("4.3.1", "overlay", "/", ("crun", "nvidia"), cdi=False, product="Podman")

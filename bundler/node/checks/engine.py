@@ -26,6 +26,14 @@ _GIVE_GPUS = {
 
 def engine(facts: Facts, needs: Needs) -> Finding:
     """Does an engine answer?"""
+    if facts.engine and facts.engine.product == "Podman" and facts.engine.rootless:
+        return Finding(
+            "engine",
+            Severity.BLOCK if needs.lock else Severity.WARN,
+            f"Podman {facts.engine.version} runs without root",
+            why="its containers' users are others outside: a job could not write its results, nor a service its state",
+            remedy="sudo systemctl enable --now podman.socket   # and bundle as root, with --engine podman",
+        )
     if facts.engine:
         return good("engine", f"{facts.engine.product} {facts.engine.version}")
     return Finding(
