@@ -20,7 +20,7 @@ from scripts.world import trainer as llamafactory
 from scripts.world.engine import Engine
 from scripts.world.hub import Hub
 from scripts.world.node import Node
-from scripts.world.parts import World
+from scripts.world.parts import PODMAN_NODE, World
 from scripts.world.registry import Registry
 from scripts.world.sshd import SshServer
 from scripts.world.tiny.repository import REPOSITORY, write_dataset, write_model
@@ -89,7 +89,16 @@ def online_engine(world: World) -> Iterator[Engine]:
 @pytest.fixture(scope="session")
 def node(world: World) -> Iterator[Node]:
     """An air-gapped node of the tests' own, empty at the start."""
-    node = world.node(_TEST_NODE)
+    yield from _own(world.node(_TEST_NODE))
+
+
+@pytest.fixture(scope="session")
+def podman_node(world: World) -> Iterator[Node]:
+    """Another, with Podman."""
+    yield from _own(world.node(PODMAN_NODE))
+
+
+def _own(node: Node) -> Iterator[Node]:
     if not _KEEP and not node.running():
         node.stop(purge=True)  # what a killed session left
     node.start()

@@ -26,6 +26,7 @@ from bundler.store.layout import BundleEntry, Store
 @click.argument("bundle", required=False)
 @click.option("--burn", "burning", is_flag=True, help="Also put the GPUs to work, in the bundle's training image.")
 @options.store
+@options.engine
 @options.output
 @options.running("check")
 def command(bundle: str | None, burning: bool, store: Path, output: str, events: Events) -> int:

@@ -24,6 +24,7 @@ def command(output: str, events: Events) -> None:  # noqa: ARG001 - every verb h
     \b
     store: /data/bundles                         # BUNDLE_STORE, --store
     streams: 4                                   # BUNDLE_STREAMS, --streams: connections at once
+    engine: podman                               # BUNDLE_ENGINE, --engine: auto, docker or podman
     mirrors:                                     # BUNDLE_MIRRORS="docker.io=docker.1ms.run", --mirror
       docker.io: [docker.1ms.run]
       docker.io/vllm: [mirror.example/proxy/vllm]
@@ -36,6 +37,7 @@ def command(output: str, events: Events) -> None:  # noqa: ARG001 - every verb h
     settings = load_settings()
     mirrors = {prefix: list(listed) for prefix, listed in sorted(settings.mirrors.by_prefix.items())}
     values = {"mirrors": mirrors, "store": str(_store(settings)), "streams": settings.streams}
+    values["engine"] = settings.engine
     files = {str(path): path.exists() for path in (project_file().absolute(), user_file())}
     options.show(
         output,

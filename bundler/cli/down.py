@@ -17,6 +17,7 @@ from bundler.store.layout import Store
 @click.command("down")
 @click.argument("bundle")
 @options.store
+@options.engine
 @options.output
 @options.running("down")
 def command(bundle: str, store: Path, output: str, events: Events) -> None:

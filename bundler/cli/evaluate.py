@@ -24,6 +24,7 @@ _SHOWN = ("bleu-4", "rouge-1", "rouge-2", "rouge-l")
 @click.option("--show", type=click.IntRange(min=0), default=_FIRST, show_default=True, help="Answers shown in full.")
 @html.option
 @options.store
+@options.engine
 @options.output
 @options.running("evaluate")
 def command(bundle: str, show: int, report: Path | None, store: Path, output: str, events: Events) -> None:

@@ -18,6 +18,7 @@ from bundler.node.reading import read_facts
 
 @click.command("facts")
 @options.store
+@options.engine
 @options.output
 def command(store: Path, output: str) -> None:
     """Read what this node is: GPUs, driver, engine, memory, disks. Judges nothing and changes nothing.
@@ -56,7 +57,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
         yield "xid", f"{xid.code} on {xid.device}, {xid.count} times since boot"
     if facts.engine:
         gpus = "gives GPUs" if facts.engine.offers_gpus else "gives no GPUs"
-        yield "engine", f"Docker {facts.engine.version}, {facts.engine.storage}, {gpus}"
+        yield "engine", f"{facts.engine.product} {facts.engine.version}, {facts.engine.storage}, {gpus}"
     for path, disk in facts.disks.items():
         yield "disk", f"{path}: {format_size(disk.free)} of {format_size(disk.total)} free"
     unread = {**facts.unreadable, **machine.unreadable}

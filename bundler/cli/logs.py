@@ -20,6 +20,7 @@ from bundler.store.layout import Store
 @click.option("-n", "--tail", type=click.IntRange(min=1), help="Only so many of the last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on until it ends.")
 @options.store
+@options.engine
 @options.running("logs")
 def command(
     bundle: str,

@@ -14,7 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from bundler.cli import session
+from bundler.core import hint
 from bundler.core.size import parse_size
+from bundler.engine import endpoint
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -77,6 +79,34 @@ store = click.option(
     show_default="the agent's own directory, else the settings', else ~/.local/share/bundle/store",
     help="The store: a directory that is an OCI image layout.",
 )
+
+
+def default_engine() -> str:
+    """Which engine is meant without --engine: what the settings say, else the one that answers."""
+    if find_spec("yaml") is None:
+        return "auto"
+    from bundler.manifest.settings import load_settings
+
+    return load_settings().engine
+
+
+def _choose_engine(ctx: click.Context, param: click.Parameter, value: str) -> None:
+    endpoint.choose(value)
+    if param.name and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE:
+        hint.remember_engine(value)
+
+
+engine = click.option(
+    "--engine",
+    type=click.Choice(endpoint.KINDS),
+    envvar=endpoint.VARIABLE,
+    default=default_engine,
+    show_default="the settings', else auto: the one that answers, Docker first",
+    expose_value=False,
+    callback=_choose_engine,
+    help="The container engine. DOCKER_HOST and CONTAINER_HOST say where it listens.",
+)
+"""Chosen for the whole process: operations connect to the engine where they need it."""
 
 output = click.option(
     "-o", "--output", type=click.Choice(["text", "json"]), default="text", help="What goes to stdout."

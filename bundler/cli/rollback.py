@@ -27,6 +27,7 @@ from bundler.store.layout import Store
 )
 @click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="Go on though this check blocks.")
 @options.store
+@options.engine
 @options.output
 @options.running("rollback")
 def command(

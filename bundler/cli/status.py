@@ -36,6 +36,7 @@ _CLEAR = "\033[H\033[J"
     help=f"Show it again and again, until Ctrl-C; every {_EVERY:.0f} s when nothing is said.",
 )
 @options.store
+@options.engine
 @options.output
 @options.running("status")
 def command(watch: float | None, store: Path, output: str, events: Events) -> None:  # noqa: ARG001 - every verb has events

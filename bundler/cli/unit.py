@@ -14,6 +14,7 @@ import click
 from bundler.cli import options
 from bundler.core.durable import explained, write_file
 from bundler.core.events import Events
+from bundler.engine import endpoint
 from bundler.operations.standing import standing
 from bundler.operations.unit import DIRECTORY, Boot, render
 from bundler.operations.verify import AGENT_FILE
@@ -27,6 +28,7 @@ from bundler.store.layout import Store
 )
 @click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="At boot, go on though this check blocks.")
 @options.store
+@options.engine
 @options.output
 @options.running("unit")
 def command(
@@ -47,7 +49,18 @@ def command(
     release = standing(opened, bundle)
     root = opened.root.resolve()
     user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else ""
-    boot = Boot(release.name.name, root, _program(root), os.environ.get("DOCKER_HOST", ""), user, accepted)
+    hosts = {name: value for name in ("DOCKER_HOST", "CONTAINER_HOST") if (value := os.environ.get(name))}
+    kind = endpoint.chosen()
+    boot = Boot(
+        release.name.name,
+        root,
+        _program(root),
+        hosts,
+        user,
+        accepted,
+        "" if kind == "auto" else kind,
+        "podman.socket" if endpoint.client() == "podman" else "docker.service",
+    )
     text = render(boot)
     document = {"name": boot.unit, "text": text, "path": str(path) if path else None}
     if path is None:

@@ -32,6 +32,7 @@ from bundler.store.layout import Store
 @click.option("--last", is_flag=True, help="Of several versions, the one that was brought up last: for boot.")
 @click.option("--accept", "accepted", multiple=True, metavar="CHECK", help="Go on though this check blocks.")
 @options.store
+@options.engine
 @click.option(
     "-o",
     "--output",

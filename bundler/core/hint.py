@@ -8,6 +8,14 @@ import sys
 from pathlib import Path
 
 NAME = "bundle"
+ENGINE_VERBS = frozenset({"up", "down", "status", "logs", "check", "facts", "evaluate", "rollback", "unit"})
+"""The verbs that take --engine."""
+_engine: list[str] = []
+
+
+def remember_engine(kind: str) -> None:
+    """The command line said `--engine KIND`: commands in this run's hints say so too."""
+    _engine[:] = ("--engine", kind)
 
 
 def bundle(verb: str, *words: object, store: Path | None = None) -> str:
@@ -21,7 +29,7 @@ def bundle(verb: str, *words: object, store: Path | None = None) -> str:
         program = str(called.absolute())
     at_home = called.name == NAME and store is not None and called.resolve().parent == store.resolve()
     where = () if store is None or at_home else ("--store", str(store))
-    return shlex.join((program, verb, *map(str, words), *where))
+    return shlex.join((program, verb, *map(str, words), *where, *(_engine if verb in ENGINE_VERBS else ())))
 
 
 def _same(found: str | None, called: Path) -> bool:

@@ -12,9 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from bundler.engine.errors import EngineFailed
+
+if TYPE_CHECKING:
+    from bundler.engine.docker import DockerEngine
 
 LAST_LINES = 20
 
@@ -42,6 +45,24 @@ class NoBuilder(EngineFailed):
             because="building needs BuildKit: docker 20.10 to 22 have it, newer ones need the buildx plugin",
             hint="apt-get install docker.io   # or docker-buildx-plugin beside docker-ce",
         )
+
+
+class NotABuilder(EngineFailed):
+    """The engine can't build images for a bundle."""
+
+    def __init__(self, product: str) -> None:
+        super().__init__(
+            f"the engine that was chosen is {product}, with which bundle does not build images",
+            because="a build goes through docker's BuildKit; on the node the images run on either engine",
+            hint="BUNDLE_ENGINE=docker bundle build MANIFEST   # DOCKER_HOST says where it listens",
+        )
+
+
+def require_builder(engine: DockerEngine) -> DockerEngine:
+    """The engine, if it builds. Raises NotABuilder."""
+    if engine.product != "Docker":
+        raise NotABuilder(engine.product)
+    return engine
 
 
 def find_client() -> str:

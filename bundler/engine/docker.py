@@ -1,41 +1,43 @@
-"""The Docker Engine, 20.10 and newer, through the docker SDK. Imported only by verbs that change something."""
+"""An engine, Docker or Podman, through the docker SDK. Imported only by verbs that change something."""
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
-from docker.types import DeviceRequest, LogConfig, Mount, NetworkingConfig, Ulimit
 from requests.exceptions import ConnectionError as RequestsConnectionError
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from bundler.core.descriptor import Descriptor
-from bundler.engine.errors import EngineFailed, NoEngine, require_ours, root_cause
+from bundler.engine.dialect import LOG, Dialect, Docker
+from bundler.engine.endpoint import chosen, client, endpoint
+from bundler.engine.errors import EngineFailed, NoEngine, OtherEngine, require_ours, root_cause
 from bundler.engine.info import EngineInfo
-from bundler.engine.listing import endpoint
+from bundler.engine.podman import Podman
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
 
-_CDI_GPU = "nvidia.com/gpu"
-"""The kind that NVIDIA's CDI specifications give GPUs (nvidia-ctk cdi generate)."""
 _HELLO = 30
 """Seconds in which an engine answers a question; one that is wedged never does."""
 _WORK = 3600
 """Seconds without a byte in its longest works: unpacking a large layer, saving an image."""
-_LOG = LogConfig(type="json-file", config={"max-size": "50m", "max-file": "3"})
 
 
 @dataclass(frozen=True, slots=True)
 class ContainerState:
-    """A container as the engine sees it. `exit_code` means something once it does not run."""
+    """A container as the engine sees it. `exit_code` means something once it does not run.
+
+    `restarts` counts how often the engine has started it again by itself.
+    """
 
     id: str
     name: str
@@ -43,6 +45,7 @@ class ContainerState:
     exit_code: int
     labels: dict[str, str]
     started: str
+    restarts: int = 0
 
     @property
     def directory(self) -> str:
@@ -65,7 +68,7 @@ def _explained(doing: str) -> Iterator[None]:
         raise EngineFailed(
             f"the engine refused {doing}",
             because=str(error.explanation or error),
-            hint="docker info   # shows whether the engine is well; its own log says more",
+            hint=f"{client()} info   # shows whether the engine is well; its own log says more",
         ) from error
     except (RequestException, HTTPError, struct.error) as error:  # the engine went away in the middle of an answer
         raise NoEngine(endpoint(), f"the connection broke while {doing}: {root_cause(error)}") from error
@@ -74,22 +77,33 @@ def _explained(doing: str) -> Iterator[None]:
 
 
 class DockerEngine:
-    """A Docker Engine that answers."""
+    """An engine that answers Docker's API: Docker, or Podman. Where the two differ, a dialect knows how."""
 
-    def __init__(self, client: docker.DockerClient) -> None:
+    def __init__(self, client: docker.DockerClient, dialect: Dialect) -> None:
         self._client = client
         self._api = client.api
+        self._dialect = dialect
 
     @classmethod
     def connect(cls) -> DockerEngine:
-        """The engine of DOCKER_HOST, or of this machine. Raises NoEngine."""
+        """The engine that was chosen (see endpoint.py), or that answers. Raises NoEngine, OtherEngine."""
+        where = endpoint()
         try:
-            client = docker.from_env(timeout=_HELLO)
-            client.ping()
+            client = docker.from_env(timeout=_HELLO, environment={**os.environ, "DOCKER_HOST": where})
+            parts: list[dict[str, Any]] = client.version().get("Components") or []
         except (DockerException, RequestException) as error:
-            raise NoEngine(endpoint(), root_cause(error)) from error
+            raise NoEngine(where, root_cause(error)) from error
         client.api.timeout = _WORK
-        return cls(client)
+        is_podman = any("podman" in str(part.get("Name", "")).lower() for part in parts)
+        dialect: Dialect = Podman(client.api) if is_podman else Docker(client.api)
+        if chosen() not in ("auto", dialect.product.lower()):
+            raise OtherEngine(where, dialect.product)
+        return cls(client, dialect)
+
+    @property
+    def product(self) -> str:
+        """What the engine calls itself: Docker, Podman."""
+        return self._dialect.product
 
     @contextmanager
     def _asking(self, doing: str) -> Iterator[None]:
@@ -110,10 +124,14 @@ class DockerEngine:
             storage=info.get("Driver", ""),
             root=info.get("DockerRootDir", ""),
             runtimes=tuple(info.get("Runtimes") or ()),
-            cdi=any(str(device.get("ID", "")).startswith(_CDI_GPU) for device in info.get("DiscoveredDevices") or ()),
+            cdi=self._dialect.has_cdi(info),
             cgroup_driver=info.get("CgroupDriver", ""),
             cgroup_version=str(info.get("CgroupVersion", "")),
-            security=tuple(info.get("SecurityOptions") or ()),
+            security=(
+                *(info.get("SecurityOptions") or ()),
+                *(("name=rootless",) if info.get("Rootless") else ()),  # Podman's own member
+            ),
+            product=self._dialect.product,
         )
 
     # Images
@@ -133,18 +151,10 @@ class DockerEngine:
                     raise
         return None
 
-    def pull(self, reference: str, progress: Callable[[str, int], None]) -> None:
-        """Pull by digest; `progress` is told a layer's id and the bytes that came since the last call."""
-        seen: dict[str, int] = {}
+    def pull(self, reference: str) -> None:
+        """Pull by digest from a registry on the loopback."""
         with _explained(f"the pull of {reference}"):
-            for line in self._api.pull(reference, stream=True, decode=True):
-                if "error" in line:
-                    raise EngineFailed(f"the engine could not take in {reference}", because=str(line["error"]))
-                detail = line.get("progressDetail") or {}
-                if line.get("status") == "Downloading" and "current" in detail:
-                    layer, current = str(line.get("id")), int(detail["current"])
-                    progress(layer, max(0, current - seen.get(layer, 0)))
-                    seen[layer] = current
+            self._dialect.pull(reference)
 
     def tag(self, image: str, repository: str, tag: str) -> None:
         """Give an image a name, so that it is found by people and not pruned."""
@@ -174,7 +184,7 @@ class DockerEngine:
 
     def output(self, image: str, command: tuple[str, ...]) -> bytes | None:
         """What a program of an image prints, in a container without a network; None where it fails or is not there."""
-        host = self._api.create_host_config(network_mode="none", cap_drop=["ALL"], log_config=_LOG)
+        host = self._api.create_host_config(network_mode="none", cap_drop=["ALL"], log_config=LOG)
         with _explained(f"looking into {image}"):
             made = self._api.create_container(
                 image, entrypoint=[command[0]], command=list(command[1:]), host_config=host
@@ -213,8 +223,8 @@ class DockerEngine:
     # Networks and containers
 
     def ensure_network(self, name: str, labels: dict[str, str], *, internal: bool) -> None:
-        """A bridge with this name: internal (no gateway), or one that only lets published ports in."""
-        options = {} if internal else {"com.docker.network.bridge.enable_ip_masquerade": "false"}
+        """A bridge with this name: internal (no gateway), or one that lets published ports in."""
+        options = {} if internal else dict(self._dialect.edge_options)
         with _explained(f"making the network {name}"):
             # the filter takes a pattern, and a dot in a bundle's name stands for any letter there
             for network in self._api.networks(names=[f"^{name}$"]):
@@ -228,7 +238,7 @@ class DockerEngine:
     def start(self, spec: ContainerSpec) -> str:
         """Create and start a container. Returns its id; raises EngineFailed and leaves none behind."""
         with _explained(f"starting {spec.name}"):
-            identity = cast(str, self._create(spec)["Id"])
+            identity = self._dialect.create(spec)
             try:
                 if spec.edge:
                     self._api.connect_container_to_network(identity, spec.edge)
@@ -237,54 +247,6 @@ class DockerEngine:
                 self._api.remove_container(identity, force=True)
                 raise
         return identity
-
-    def _create(self, spec: ContainerSpec) -> dict[str, Any]:
-        ports: dict[int | str, Any] = {}
-        if spec.published:
-            ports[f"{spec.published.port}/tcp"] = (spec.published.bind, spec.published.port)
-        host = self._api.create_host_config(
-            # as mounts, because the engine makes a missing source of a bind, empty, instead of refusing it
-            mounts=[Mount(b.target, b.source, type="bind", read_only=b.read_only) for b in spec.binds],
-            cap_drop=["ALL"],
-            security_opt=["no-new-privileges"],
-            read_only=True,
-            # Triton and torch.compile load what they compile from here, so it may not be noexec (Docker's default)
-            tmpfs={"/tmp": "rw,exec,nosuid,nodev,mode=1777"},
-            shm_size=spec.shm,
-            ulimits=[Ulimit(name="memlock", soft=-1, hard=-1)] if spec.gpus else None,
-            port_bindings=ports,
-            network_mode=spec.network,
-            device_requests=self._gpus(spec.gpus) if spec.gpus else None,
-            log_config=_LOG,
-            # a job in a network of its own (none) has no name for itself otherwise, and torchrun asks for it
-            extra_hosts={spec.hostname: "127.0.0.1"} if spec.network == "none" else None,
-            init=True,
-        )
-        networking = None
-        if spec.network != "none":
-            aliases = [spec.alias] if spec.alias else None
-            endpoint_config = self._api.create_endpoint_config(aliases=aliases)
-            networking = NetworkingConfig(cast(Any, {spec.network: endpoint_config}))
-        created: dict[str, Any] = self._api.create_container(
-            image=spec.image,
-            name=spec.name,
-            hostname=spec.hostname,
-            entrypoint=[spec.command[0]],
-            command=list(spec.command[1:]),
-            user=spec.user,
-            environment=dict(spec.environment),
-            labels=dict(spec.labels),
-            ports=[spec.published.port] if spec.published else None,
-            host_config=host,
-            networking_config=networking,
-        )
-        return created
-
-    def _gpus(self, count: int) -> list[DeviceRequest]:
-        """Through NVIDIA's runtime, or, where the engine has only CDI, by CDI's device names."""
-        if "nvidia" in self.info().runtimes:
-            return [DeviceRequest(count=count, capabilities=[["gpu"]])]
-        return [DeviceRequest(driver="cdi", device_ids=[f"{_CDI_GPU}={index}" for index in range(count)])]
 
     def find(self, name: str) -> ContainerState | None:
         """The container with this name, running or not."""
@@ -304,6 +266,7 @@ class DockerEngine:
             exit_code=int(state["ExitCode"]),
             labels=found["Config"]["Labels"] or {},
             started=state["StartedAt"],
+            restarts=int(found.get("RestartCount") or 0),
         )
 
     def list_containers(self, filters: dict[str, Any]) -> list[dict[str, Any]]:
@@ -346,7 +309,12 @@ class DockerEngine:
     def keep_running(self, identity: str) -> None:
         """From now on the engine starts this container again when it or the machine has stopped."""
         with _explained("setting a restart policy"):
-            self._api.update_container(identity, restart_policy=cast(Any, {"Name": "unless-stopped"}))
+            self._dialect.keep_running(identity)
+
+    def halt(self, identity: str) -> None:
+        """Stop a container, with 10 seconds' notice, and start it no more by itself; it stays, and its log."""
+        with _explained("stopping a container"), suppress(NotFound):
+            self._dialect.halt(identity)
 
     def remove(self, identity: str) -> None:
         """Stop a container, with 10 seconds' notice, and remove it."""

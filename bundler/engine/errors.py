@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bundler.core.errors import BundlerError
+from bundler.core.errors import BundlerError, UsageInvalid
+from bundler.engine.endpoint import chosen, client
 
 
 class EngineFailed(BundlerError):
@@ -15,10 +16,21 @@ class NoEngine(EngineFailed):
     """No engine answers."""
 
     def __init__(self, where: str, problem: str) -> None:
+        start = {
+            "docker": "systemctl start docker   # or set DOCKER_HOST to the engine's socket; then: docker version",
+            "podman": "systemctl start podman.socket   # or set CONTAINER_HOST to its socket; then: podman info",
+        }
+        super().__init__(f"no container engine answers at {where}", because=problem, hint=start[client()])
+
+
+class OtherEngine(UsageInvalid):
+    """The engine that answers is not of the kind that was asked for."""
+
+    def __init__(self, where: str, product: str) -> None:
         super().__init__(
-            f"no container engine answers at {where}",
-            because=problem,
-            hint="systemctl start docker   # or set DOCKER_HOST to the engine's socket; then: docker version",
+            f"the engine at {where} is {product}, not {chosen()}",
+            because="--engine, BUNDLE_ENGINE or the settings ask for another than DOCKER_HOST or CONTAINER_HOST name",
+            hint=f"the same command with --engine {product.lower()}, or the other engine's socket in DOCKER_HOST",
         )
 
 
@@ -28,7 +40,7 @@ def require_ours(network: dict[str, Any], labels: dict[str, str], *, internal: b
         raise EngineFailed(
             f"there is a network {network['Name']} on this engine that bundle did not make",
             because=f"it is {'' if network.get('Internal') else 'not '}internal, or lacks the label {labels}",
-            hint=f"docker network inspect {network['Name']}   # rename or remove it, then run the same command again",
+            hint=f"{client()} network inspect {network['Name']}   # rename or remove it, then run this again",
         )
 
 

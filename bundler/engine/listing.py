@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from bundler.engine.endpoint import endpoint
 from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.workloads import labels
-
-DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +35,6 @@ class Listed:
     state: str
     status: str
     ports: tuple[int, ...]
-
-
-def endpoint() -> str:
-    """Where the engine is expected: DOCKER_HOST, else the socket that every installation has."""
-    return os.environ.get("DOCKER_HOST") or DEFAULT_ENDPOINT
 
 
 def containers(bundle: str | None = None) -> tuple[Listed, ...]:
@@ -72,11 +66,12 @@ def _read(found: dict[str, Any]) -> Listed:
 
 def _ask(label: str) -> list[dict[str, Any]]:
     filters = json.dumps({"label": [label]})
-    address = urlsplit(endpoint())
+    where = endpoint()
+    address = urlsplit(where)
     try:
         port = address.port or 2375
     except ValueError as error:
-        raise NoEngine(endpoint(), f"that is no address: {error}") from error
+        raise NoEngine(where, f"that is no address: {error}") from error
     if address.scheme == "unix":
         connection: http.client.HTTPConnection = _UnixConnection(address.path)
     elif address.scheme in ("tcp", "http") and not os.environ.get("DOCKER_TLS_VERIFY"):
@@ -88,7 +83,7 @@ def _ask(label: str) -> list[dict[str, Any]]:
         answer = connection.getresponse()
         body = answer.read()
     except (OSError, http.client.HTTPException) as error:
-        raise NoEngine(endpoint(), getattr(error, "strerror", None) or str(error)) from error
+        raise NoEngine(where, getattr(error, "strerror", None) or str(error)) from error
     finally:
         connection.close()
     if answer.status != 200:

@@ -13,7 +13,8 @@ from bundler.core.reference import BundleName
 from bundler.core.size import format_size
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes, whole
-from bundler.engine.errors import EngineFailed
+from bundler.engine.endpoint import client
+from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.engine.loopback_registry import LOOPBACK, serving
 from bundler.manifest.lock import LockedImage
 from bundler.media import docker_image
@@ -29,7 +30,7 @@ class StillDamaged(EngineFailed):
         super().__init__(
             f"image {image.name} is damaged in the engine, also after it was loaded again",
             because="the machine stopped while layers were unpacked, and another image shares the damaged ones",
-            hint="docker image prune -a   # removes images that no container uses; then the same command again",
+            hint=f"{client()} image prune -a   # removes images that no container uses; then the same command again",
         )
 
 
@@ -67,12 +68,13 @@ def load(
         _say_what_is_needed(store, absent, engine, events)
     ids: dict[str, str] = {}
     events.emit(StepStarted(STEP, sum(blob.size for image in absent for blob in image.blobs)))
-    with serving(store, absent) as address:
+    door = _Door(events)
+    with serving(store, absent, door.asked) as door.address:
         for image in images:
             found = there[image.name]
             if found is None:
                 notes.begun(image)
-                found = _load(store, image, bundle, address, engine, events)
+                found = _load(store, image, bundle, door, engine, events)
                 if image.name in damaged and not whole(store, image, found, engine):
                     raise StillDamaged(image)
             ids[image.name] = found
@@ -92,16 +94,46 @@ def _is_whole(store: Store, image: LockedImage, found: str, engine: DockerEngine
     return False
 
 
+@dataclass
+class _Door:
+    """The registry on the loopback: whether the engine reaches it, of which its asking is the proof (None: not known).
+
+    What it asked for is shown as progress; engines tell of it differently, or not at all.
+    """
+
+    events: Events
+    address: str = ""
+    reached: bool | None = None
+
+    def asked(self, layer: str, count: int) -> None:
+        """The engine asked for something, and was sent this much."""
+        self.reached = True
+        if count:
+            self.events.emit(BytesMoved(STEP, layer, count))
+
+    def pull(self, reference: str, engine: DockerEngine) -> bool:
+        """Have the engine pull, unless it has been seen not to reach this. Returns whether it reaches it."""
+        if self.reached is False:
+            return False
+        try:
+            engine.pull(reference)
+        except NoEngine:
+            raise
+        except EngineFailed:
+            if self.reached:
+                raise
+            self.reached = False
+        return self.reached is not False
+
+
 def _load(
-    store: Store, image: LockedImage, bundle: BundleName, address: str, engine: DockerEngine, events: Events
+    store: Store, image: LockedImage, bundle: BundleName, door: _Door, engine: DockerEngine, events: Events
 ) -> str:
     """Load an image, over the loopback or as a stream. Returns the engine's id of it."""
-    served = f"{address}/{bundle.name}/{image.name}@{image.manifest.digest}"
+    served = f"{door.address}/{bundle.name}/{image.name}@{image.manifest.digest}"
     try:
-        if engine.reaches(served):
-            engine.pull(served, lambda layer, count: events.emit(BytesMoved(STEP, layer, count)))
-        else:
-            events.emit(Noted(STEP, f"the engine does not reach {address}: {image.name} is streamed to it"))
+        if not door.pull(served, engine):
+            events.emit(Noted(STEP, f"the engine does not reach {door.address}: {image.name} is streamed to it"))
             reference = f"{bundle.name}/{image.name}:{bundle.version}"
             moved = docker_image.stream(
                 store, image, reference, lambda layer, count: events.emit(BytesMoved(STEP, layer, count))
@@ -112,7 +144,7 @@ def _load(
             raise NoSpace(
                 f"the engine has no room for image {image.name}",
                 because=error.because,
-                hint="docker system df; docker image prune   # then the same command again",
+                hint=f"{client()} system df; {client()} image prune   # then the same command again",
             ) from error
         raise
     found = engine.image(image.manifest, image.blobs[0])

@@ -10,7 +10,7 @@ import http.server
 import os
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -21,6 +21,9 @@ from bundler.store.layout import Store
 
 _PATH = re.compile(r"/v2/(?P<name>[a-z0-9._/-]+)/(?P<kind>manifests|blobs)/(?P<digest>sha256:[0-9a-f]{64})")
 LOOPBACK = "127.0.0.1"
+_PIECE = 8 << 20
+Asked = Callable[[str, int], None]
+"""Told of each answer, and of each piece of a blob that is sent: the digest's first letters, and how many bytes."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -30,6 +33,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"
     store: ClassVar[Store]
     served: ClassVar[dict[Digest, Descriptor]]
+    asked: ClassVar[Asked]
 
     def do_HEAD(self) -> None:
         self._answer(send=False)
@@ -38,6 +42,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer(send=True)
 
     def _answer(self, *, send: bool) -> None:
+        type(self).asked("", 0)
         if self.path.rstrip("/") == "/v2":
             return self._headers(200, 2, "application/json", send and b"{}")
         match = _PATH.fullmatch(self.path.partition("?")[0])
@@ -66,11 +71,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         with self.store.path(blob.digest).open("rb") as file:
             offset = 0
             while offset < blob.size:
-                sent = os.sendfile(self.connection.fileno(), file.fileno(), offset, blob.size - offset)
+                sent = os.sendfile(self.connection.fileno(), file.fileno(), offset, min(_PIECE, blob.size - offset))
                 if not sent:  # the file became shorter under us; the engine notices the short body
                     self.close_connection = True
                     return
                 offset += sent
+                type(self).asked(blob.digest.short, sent)
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: stderr belongs to the command line."""
@@ -84,13 +90,13 @@ class _Server(http.server.ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(store: Store, images: tuple[LockedImage, ...]) -> Iterator[str]:
+def serving(store: Store, images: tuple[LockedImage, ...], asked: Asked = lambda *_: None) -> Iterator[str]:
     """Serve these images of a store for the length of a block. Yields `127.0.0.1:PORT`.
 
-    Only what the images consist of is served, under any repository name, by digest.
+    Only what the images consist of is served, under any repository name, by digest. `asked` is called from threads.
     """
     blobs = {blob.digest: blob for image in images for blob in (image.manifest, *image.blobs)}
-    handler = type("Handler", (_Handler,), {"store": store, "served": blobs})
+    handler = type("Handler", (_Handler,), {"store": store, "served": blobs, "asked": staticmethod(asked)})
     server = _Server((LOOPBACK, 0), handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()

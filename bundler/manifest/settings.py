@@ -19,6 +19,7 @@ from bundler.manifest.mirrors import Mirrors, parse_mirror
 PROJECT_FILE = ".bundle.yaml"
 STREAMS = 4
 MOST_STREAMS = 32
+ENGINES = ("auto", "docker", "podman")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Settings:
     mirrors: Mirrors = field(default_factory=Mirrors)
     store: Path | None = None
     streams: int = STREAMS
+    engine: str = "auto"
     origins: Mapping[str, str] = field(default_factory=dict)
 
     def origin(self, key: str) -> str:
@@ -77,12 +79,24 @@ def checked_streams(value: object) -> int:
     return value
 
 
+def checked_engine(value: object) -> str:
+    """A kind of engine. Raises ValueError, which says what it should be."""
+    if not isinstance(value, str) or value not in ENGINES:
+        raise ValueError(f"one of {', '.join(ENGINES)}")
+    return value
+
+
 def _from_environment() -> dict[str, tuple[Any, str]]:
     found: dict[str, tuple[Any, str]] = {}
     if store := os.environ.get("BUNDLE_STORE"):
         found["store"] = Path(store), "BUNDLE_STORE"
     if streams := os.environ.get("BUNDLE_STREAMS"):
         found["streams"] = _streams(streams, "BUNDLE_STREAMS"), "BUNDLE_STREAMS"
+    if engine := os.environ.get("BUNDLE_ENGINE"):
+        try:
+            found["engine"] = checked_engine(engine), "BUNDLE_ENGINE"
+        except ValueError as error:
+            raise UsageInvalid(f"BUNDLE_ENGINE should be {error}, saw: {engine!r:.40}") from error
     if mirrors := os.environ.get("BUNDLE_MIRRORS"):
         found["mirrors"] = _mirrors(mirrors.split(), "BUNDLE_MIRRORS"), "BUNDLE_MIRRORS"
     return found

@@ -12,7 +12,7 @@ from bundler.core.reference import MalformedReference
 from bundler.manifest.document import NotADocument, read_document
 from bundler.manifest.findings import Finding, KeyPath, Problem, dotted, shown
 from bundler.manifest.mirrors import Mirrors, checked_place
-from bundler.manifest.settings import checked_streams
+from bundler.manifest.settings import checked_engine, checked_streams
 from bundler.manifest.yaml_tree import Mark, Tree
 
 
@@ -57,6 +57,7 @@ class _Reader:
             "mirrors": self._mirrors,
             "store": self._store,
             "streams": self._streams,
+            "engine": self._engine,
         }
         if self._tree.data is None and not self._tree.problems:
             return {}  # an empty file, or one of comments
@@ -79,6 +80,13 @@ class _Reader:
             return checked_streams(value)
         except ValueError as error:
             self._refuse(("streams",), shown(value), str(error))
+            return None
+
+    def _engine(self, value: Any) -> str | None:
+        try:
+            return checked_engine(value)
+        except ValueError as error:
+            self._refuse(("engine",), shown(value), str(error))
             return None
 
     def _store(self, value: Any) -> Path | None:

@@ -20,6 +20,8 @@ from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
 
 LAST_LINES = 15
+STARTED_AGAIN = -1
+"""In the place of an exit code: the engine has started the container again, and does not tell how it had ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,12 @@ class WorkloadFailed(BundlerError):
     def __init__(
         self, kind: str, name: str, release: Release, exit_code: int, last: Iterable[str], verb: str = "up"
     ) -> None:
-        reason = {137: "killed (out of memory?)", 139: "crashed"}.get(exit_code, f"exit code {exit_code}")
+        reasons = {
+            137: "killed (out of memory?)",
+            139: "crashed",
+            STARTED_AGAIN: "it ended, and the engine started it again",
+        }
+        reason = reasons.get(exit_code, f"exit code {exit_code}")
         super().__init__(
             f"the {kind} {name} of {release.name.name} failed: {reason}",
             because="the last lines of its log are:\n  " + "\n  ".join(last),

@@ -260,6 +260,7 @@ def _wanted(file: UrlFile) -> url.Wanted:
 @cache
 def _engine() -> DockerEngine:
     """The engine, when one is needed: importing the docker SDK takes 0.2 s."""
+    from bundler.engine.build import require_builder
     from bundler.engine.docker import DockerEngine
 
-    return DockerEngine.connect()
+    return require_builder(DockerEngine.connect())

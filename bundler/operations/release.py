@@ -24,6 +24,7 @@ from bundler.core.errors import LockedByAnother
 from bundler.core.records import to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
+from bundler.engine.endpoint import client
 from bundler.engine.listing import Listed, containers
 from bundler.manifest.lock import Lock, Workload
 from bundler.operations.checkpoints import SetAside, set_broken_aside
@@ -195,7 +196,7 @@ class NameTaken(LockedByAnother):
         super().__init__(
             f"there is a container {container} on this engine that belongs to {found.directory or 'someone else'}",
             because="two releases of one bundle can't share an engine",
-            hint=f"take the other one down first, or: docker rm -f {container}",
+            hint=f"take the other one down first, or: {client()} rm -f {container}",
         )
 
 

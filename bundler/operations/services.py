@@ -18,7 +18,7 @@ from bundler.engine.docker import ContainerState, DockerEngine
 from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Workload
 from bundler.operations.health import HEALTHY, health, reachable
-from bundler.operations.jobs import LAST_LINES, WorkloadFailed
+from bundler.operations.jobs import LAST_LINES, STARTED_AGAIN, WorkloadFailed
 from bundler.operations.release import Release, address
 from bundler.workloads import labels
 from bundler.workloads.container import Placement, container
@@ -149,8 +149,9 @@ def _wait(
     if fresh:
         events.emit(StepStarted(workload.name))
     began = time.monotonic()
+    before = {name: state.restarts for name in _names(workload, release) if (state := engine.find(name))}
     while not answers(workload):
-        _require_running(workload, release, engine)
+        _require_running(workload, release, engine, before, fresh=fresh)
         if time.monotonic() - began > timeout:
             raise NotReady(workload, release, timeout)
         time.sleep(0.25)
@@ -161,10 +162,19 @@ def _wait(
         events.emit(StepEnded(workload.name, f"answers at {url(workload)} after {took}"))
 
 
-def _require_running(workload: Workload, release: Release, engine: DockerEngine) -> None:
+def _require_running(
+    workload: Workload, release: Release, engine: DockerEngine, before: Mapping[str, int], *, fresh: bool
+) -> None:
+    """A container that is gone, has ended, or was started again by the engine since has failed.
+
+    `before` counts how often the engine had started each again; a fresh one, never. It is stopped then: Podman, whose
+    services have their restart policy from the beginning, would start it for ever.
+    """
     for kind, name in zip(("service", "proxy of the service"), _names(workload, release), strict=True):
         state = engine.find(name)
-        if state is None or not state.running:
+        if state is None or not state.running or state.restarts > (0 if fresh else before.get(name, 0)):
+            if state and fresh:
+                engine.halt(state.id)
             exit_code, last = _autopsy(state, engine)
             raise WorkloadFailed(kind, workload.name, release, exit_code, last)
 
@@ -173,7 +183,8 @@ def _autopsy(state: ContainerState | None, engine: DockerEngine) -> tuple[int, t
     """How it ended. Not waited for: the engine may be starting it again."""
     if state is None:
         return 1, ("(its container is gone)",)
-    return state.exit_code, engine.last_words(state.id, LAST_LINES)
+    exit_code = STARTED_AGAIN if state.running else state.exit_code
+    return exit_code, engine.last_words(state.id, LAST_LINES)
 
 
 def answers(workload: Workload) -> bool:

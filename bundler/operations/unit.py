@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 DIRECTORY = "/etc/systemd/system"
@@ -10,18 +11,20 @@ DIRECTORY = "/etc/systemd/system"
 
 @dataclass(frozen=True, slots=True)
 class Boot:
-    """All that a unit says: the release's name, its store, the program, its engine's address and its user.
+    """All that a unit says: the release's name, its store, the program, its engine and its user.
 
-    `user` is empty for root, `docker_host` where the engine is at its usual socket; `accepted` are checks that may
-    block.
+    `user` is empty for root; `hosts` are the variables that say where the engine is, none at its usual socket;
+    `accepted` are checks that may block; `engine` is what --engine said, `engine_unit` the unit that starts it.
     """
 
     name: str
     store: Path
     program: tuple[str, ...]
-    docker_host: str = ""
+    hosts: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
     accepted: tuple[str, ...] = ()
+    engine: str = ""
+    engine_unit: str = "docker.service"
 
     @property
     def unit(self) -> str:
@@ -32,19 +35,21 @@ class Boot:
 def render(boot: Boot) -> str:
     """The unit's text (systemd.service(5), systemd.unit(5)).
 
-    The engine starts the services again by itself where it can (their restart policy is `unless-stopped`). What is
+    The engine starts the services again by itself where it can (by their restart policy). What is
     left to `up`: a job that the reboot broke off goes on, containers that are gone are made, and the unit has failed
     where the services do not answer. What no second try mends (usage, integrity: docs/errors.md) is not tried again.
     """
-    environment = [f"Environment={_quoted(f'DOCKER_HOST={boot.docker_host}')}"] if boot.docker_host else []
+    environment = [f"Environment={_quoted(f'{name}={value}')}" for name, value in boot.hosts.items()]
     accepted = (f"--accept={check}" for check in boot.accepted)
-    command = (*boot.program, "up", boot.name, "--last", *accepted, "--progress", "plain", "--store", str(boot.store))
+    engine = ("--engine", boot.engine) if boot.engine else ()
+    store = ("--store", str(boot.store))
+    command = (*boot.program, "up", boot.name, "--last", *accepted, *engine, "--progress", "plain", *store)
     return "\n".join(
         [
             "[Unit]",
             f"Description=The bundle {_plain(boot.name)} of {_plain(str(boot.store))}",
-            "After=docker.service network-online.target",
-            "Wants=docker.service network-online.target",
+            f"After={boot.engine_unit} network-online.target",
+            f"Wants={boot.engine_unit} network-online.target",
             f"RequiresMountsFor={_quoted(str(boot.store))}",
             "StartLimitIntervalSec=1h",
             "StartLimitBurst=5",

@@ -78,7 +78,7 @@ class Engine:
             self._sweep()
             self.data.mkdir(parents=True, exist_ok=True)
             self.runtime.mkdir(parents=True, exist_ok=True)
-            self._config.write_text("{}\n")  # not the machine's own daemon.json
+            self._configure()
         return daemon.start(self.answers, timeout=60)
 
     def stop(self, *, purge: bool = False) -> bool:
@@ -133,6 +133,9 @@ class Engine:
             *self._options,
         )
         return Daemon("dockerd", command, self.data, self._environment, tied=self._tied)
+
+    def _configure(self) -> None:
+        self._config.write_text("{}\n")  # not the machine's own daemon.json
 
     @property
     def _config(self) -> Path:

@@ -23,6 +23,21 @@ def end_processes(engine: str, exec_root: Path) -> None:
         mark.wait(10)
 
 
+def end_family(programs: tuple[str, ...], directories: tuple[Path, ...]) -> None:
+    """Kill the processes of these programs that name one of these directories, and all that they have started."""
+    marks = []
+    for pid in every_pid():
+        words = _words(pid)
+        if os.path.basename(words[0]) not in programs or not any(f"{d}/" in w for d in directories for w in words):
+            continue
+        if mark := ProcessMark.of(pid):
+            marks += [mark, *mark.descendants()]
+    for mark in marks:
+        mark.signal(signal.SIGKILL)
+    for mark in marks:
+        mark.wait(10)
+
+
 def unmount_below(directory: Path) -> None:
     """Detach every mount at or below a directory, the innermost first."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -71,13 +86,18 @@ def _contained(engine: str) -> Iterator[ProcessMark]:
 def _served(engine: str, exec_root: Path) -> Iterator[ProcessMark]:
     """containerd names its directory, a shim its namespace, on the command line."""
     for pid in every_pid():
-        try:
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
+        words = _words(pid)
         if not os.path.basename(words[0]).startswith("containerd"):
             continue
         ours = any(word.startswith(f"{exec_root}/") for word in words) or engine in words
         mark = ProcessMark.of(pid) if ours else None
         if mark is not None:
             yield mark
+
+
+def _words(pid: int) -> list[str]:
+    """A process's command line; one empty word where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return [""]

@@ -28,12 +28,12 @@ def _prefix(place: Place) -> str:
 class Node:
     """A machine without a network. Nodes of different names run side by side."""
 
-    def __init__(self, place: Place, purpose: str, *, tied: bool = False) -> None:
+    def __init__(self, place: Place, purpose: str, *, tied: bool = False, kind: type[Engine] = Engine) -> None:
         self.purpose = purpose
         self.name = f"{_prefix(place)}{purpose}"
         self.directory = place.root / "nodes" / purpose
         offline = {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-        self.engine = Engine(
+        self.engine = kind(
             self.name,
             self.directory,
             place.runtime / f"node-{purpose}",

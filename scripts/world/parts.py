@@ -13,10 +13,12 @@ from scripts.world.hub.process import HubProcess
 from scripts.world.mark import ProcessMark
 from scripts.world.node import Node, purposes
 from scripts.world.place import Place
+from scripts.world.podman import Podman
 from scripts.world.registry import PORT_VARIABLE, Registry, configured_port
 from scripts.world.sshd import SshServer
 
 DEMO_NODE = "gpu"
+PODMAN_NODE = "podman"
 _REGISTRY_PORT = 5791  # fixed, because references to its images name it
 
 
@@ -59,7 +61,8 @@ class World:
         return online_engine(name, data, self.place.runtime / "online", tied=self._tied)
 
     def node(self, purpose: str = DEMO_NODE) -> Node:
-        return Node(self.place, purpose, tied=self._tied)
+        """A node of this name; that of PODMAN_NODE has Podman for its engine."""
+        return Node(self.place, purpose, tied=self._tied, kind=Podman if purpose == PODMAN_NODE else Engine)
 
     def nodes(self) -> list[Node]:
         """The nodes that have left anything on this machine."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec, container
 from scripts.world.engine import Engine
 from scripts.world.node import Node
+from tests.on_a_node import carry, inside
 
 MADE_FROM = Digest.of(b"all that it is made from")
 SERVER = ("python3", "-m", "http.server", "18080", "--directory", "/tmp")
@@ -33,10 +33,7 @@ SERVER = ("python3", "-m", "http.server", "18080", "--directory", "/tmp")
 @pytest.fixture(scope="session")
 def loaded(node: Node, base_image: str, online_engine: Engine) -> str:
     """The base image, in the node's engine."""
-    online_engine.docker("pull", "-q", base_image)  # the registry may have kept it from an engine that is no more
-    with subprocess.Popen(["docker", "-H", online_engine.host, "save", base_image], stdout=subprocess.PIPE) as save:
-        subprocess.run(["docker", "-H", node.engine.host, "load", "-q"], stdin=save.stdout, check=True)
-    return base_image
+    return carry(base_image, online_engine, node)
 
 
 @pytest.fixture
@@ -234,21 +231,9 @@ def test_a_service_that_never_answers_is_given_up_after_its_time(
 
 @pytest.fixture
 def on_the_node(node: Node) -> Iterator[None]:
-    """This process in the node's network namespace, as the agent is, for the length of a test (setns(2))."""
-    import ctypes
-    import os
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    here = os.open("/proc/self/ns/net", os.O_RDONLY)
-    there = os.open(f"/var/run/netns/{node.name}", os.O_RDONLY)
-    clone_newnet = 0x40000000
-    assert libc.setns(there, clone_newnet) == 0
-    try:
+    """This process in the node's network namespace, as the agent is, for the length of a test."""
+    with inside(node):
         yield
-    finally:
-        assert libc.setns(here, clone_newnet) == 0
-        os.close(here)
-        os.close(there)
 
 
 def test_results_that_were_deleted_are_made_again(engine: DockerEngine, release: Release, loaded: str) -> None:

@@ -80,7 +80,7 @@ def test_an_image_whose_loader_was_killed_before_it_got_its_name_is_named_by_the
 ) -> None:
     """An image without a name is what `docker image prune` deletes, and the loopback's says nothing to people."""
     with serving(store, (stored,)) as address:
-        engine.pull(f"{address}/{BUNDLE.name}/serve@{stored.manifest.digest}", lambda *_: None)
+        engine.pull(f"{address}/{BUNDLE.name}/serve@{stored.manifest.digest}")
     done = load(store, BUNDLE, (stored,), engine, Silence(), notes)
     assert done.loaded == ()
     found = names(online_engine, done.ids["serve"])

@@ -17,8 +17,16 @@ UNITS = {
         "demo",
         Path("/home/ada/my bundles"),
         ("/home/ada/my bundles/bundle",),
-        "unix:///run/user/1000/docker.sock",
+        {"DOCKER_HOST": "unix:///run/user/1000/docker.sock"},
         "ada",
+    ),
+    "podman": Boot(
+        "demo",
+        Path("/data/bundles"),
+        ("/data/bundles/bundle",),
+        {"CONTAINER_HOST": "unix:///run/podman/gpu.sock"},
+        engine="podman",
+        engine_unit="podman.socket",
     ),
 }
 

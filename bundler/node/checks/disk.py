@@ -34,7 +34,7 @@ def disk(facts: Facts, needs: Needs) -> Finding:
         Severity.WARN,
         f"{format_size(here.free)} are free in {root}; unpacked, the images may take {format_size(needed)}",
         why="layers that the engine holds already take no space, so it may still be enough",
-        remedy=f"df -h {root}; docker image prune",
+        remedy=f"df -h {root}; {facts.engine.product.lower() if facts.engine else 'docker'} image prune",
         needed=format_size(needed),
     )
 

@@ -7,25 +7,41 @@ from bundler.node.facts import Facts
 from bundler.node.findings import Finding, Severity, good, unread
 from bundler.node.needs import Needs
 
-OLDEST = "20.10"
-"""The first Docker with cgroup v2, and the oldest that the tests run on."""
+OLDEST = {"Docker": "20.10", "Podman": "4.3"}
+"""The first Docker with cgroup v2; and the oldest of each that the tests run on."""
 _SLOW_STORAGE = {
     "vfs": "it copies each layer whole: an image takes many times its size",
     "devicemapper": "it was removed in Docker 25, and is limited to 10 GB a container by default",
     "aufs": "it was removed in Docker 24",
 }
+_OVERLAY = {
+    "Docker": '"storage-driver": "overlay2" in /etc/docker/daemon.json, then systemctl restart docker',
+    "Podman": 'driver = "overlay" in /etc/containers/storage.conf, then podman system reset   # removes all images',
+}
+_GIVE_GPUS = {
+    "Docker": "nvidia-ctk runtime configure --runtime=docker && systemctl restart docker",
+    "Podman": "nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml",
+}
 
 
 def engine(facts: Facts, needs: Needs) -> Finding:
     """Does an engine answer?"""
+    if facts.engine and facts.engine.product == "Podman" and facts.engine.rootless:
+        return Finding(
+            "engine",
+            Severity.BLOCK if needs.lock else Severity.WARN,
+            f"Podman {facts.engine.version} runs without root",
+            why="its containers' users are others outside: a job could not write its results, nor a service its state",
+            remedy="sudo systemctl enable --now podman.socket   # and bundle as root, with --engine podman",
+        )
     if facts.engine:
-        return good("engine", f"Docker {facts.engine.version}")
+        return good("engine", f"{facts.engine.product} {facts.engine.version}")
     return Finding(
         "engine",
         Severity.BLOCK if needs.lock else Severity.WARN,
         facts.unreadable.get("engine", "no container engine was asked"),
         why="all that a bundle runs, it runs in containers",
-        remedy="systemctl start docker   # or DOCKER_HOST, where it is elsewhere",
+        remedy="systemctl start docker   # or podman.socket; or DOCKER_HOST, where it is elsewhere",
     )
 
 
@@ -33,15 +49,17 @@ def engine_version(facts: Facts, _needs: Needs) -> Finding:
     """Is the engine new enough?"""
     if not facts.engine:
         return unread("engine-version", "the engine's version", facts.unreadable.get("engine", ""))
-    if version(facts.engine.version) >= version(OLDEST):
+    product, oldest = facts.engine.product, OLDEST.get(facts.engine.product, OLDEST["Docker"])
+    if version(facts.engine.version) >= version(oldest):
         return good("engine-version", facts.engine.version)
     return Finding(
         "engine-version",
         Severity.BLOCK,
-        f"Docker {facts.engine.version} is older than {OLDEST}",
+        f"{product} {facts.engine.version} is older than {oldest}",
         why="device requests and cgroup v2 are not what they are since",
-        remedy="carry a newer Docker across: its static binaries need no network",
-        needed=OLDEST,
+        remedy=f"carry a newer {product} across"
+        + (": its static binaries need no network" if product == "Docker" else ", from your distribution's packages"),
+        needed=oldest,
     )
 
 
@@ -57,8 +75,8 @@ def storage_driver(facts: Facts, _needs: Needs) -> Finding:
         Severity.WARN,
         f"the engine keeps images by {facts.engine.storage}",
         why=why,
-        remedy='"storage-driver": "overlay2" in /etc/docker/daemon.json, then systemctl restart docker',
-        needed="overlay2",
+        remedy=_OVERLAY.get(facts.engine.product, _OVERLAY["Docker"]),
+        needed="overlay" if facts.engine.product == "Podman" else "overlay2",
     )
 
 
@@ -69,13 +87,15 @@ def gpu_runtime(facts: Facts, needs: Needs) -> Finding:
     if not facts.engine:
         return unread("gpu-runtime", "whether containers can have GPUs", facts.unreadable.get("engine", ""))
     if facts.engine.offers_gpus:
-        return good("gpu-runtime", "by NVIDIA's runtime" if "nvidia" in facts.engine.runtimes else "by CDI")
+        return good("gpu-runtime", "by NVIDIA's runtime" if facts.engine.has_runtime else "by CDI")
     return Finding(
         "gpu-runtime",
         Severity.BLOCK if needs.lock else Severity.WARN,
-        "the engine has neither NVIDIA's container runtime nor CDI",
+        "no CDI specification names GPUs"
+        if facts.engine.product == "Podman"
+        else "the engine has neither NVIDIA's container runtime nor CDI",
         why="containers would not see the GPUs",
-        remedy="nvidia-ctk runtime configure --runtime=docker && systemctl restart docker",
+        remedy=_GIVE_GPUS.get(facts.engine.product, _GIVE_GPUS["Docker"]),
     )
 
 
@@ -83,7 +103,7 @@ def cgroup_driver(facts: Facts, needs: Needs) -> Finding:
     """Would a `systemctl daemon-reload` take the GPUs away from running containers?"""
     if not needs.gpus or not facts.engine:
         return good("cgroup-driver", facts.engine.cgroup_driver if facts.engine else "none needed")
-    trap = facts.engine.cgroup_driver == "systemd" and "nvidia" in facts.engine.runtimes and not facts.engine.cdi
+    trap = facts.engine.cgroup_driver == "systemd" and facts.engine.has_runtime and not facts.engine.cdi
     if not trap or facts.machine.device_links:
         return good("cgroup-driver", facts.engine.cgroup_driver)
     return Finding(

@@ -123,7 +123,7 @@ def memlock(facts: Facts, needs: Needs) -> Finding:
     limit = facts.machine.memlock
     if limit is None:
         return unread("memlock", "the limit of locked memory", facts.machine.unreadable.get("memlock", ""))
-    rootless = facts.engine is not None and any("rootless" in option for option in facts.engine.security)
+    rootless = facts.engine is not None and facts.engine.rootless
     if limit == -1 or not rootless or needs.gpus < 2:
         return good("memlock", "no limit" if limit == -1 else "lifted by the engine")
     return Finding(
