@@ -41,7 +41,8 @@ def as_text(plan: UpPlan) -> str:
     for one in plan.planned:
         workload = one.workload
         state = "  (done before: left alone)" if workload.name in plan.done else ""
-        needs = f", after {', '.join(one.needs)}" if one.needs else ""
+        when = "beside" if workload.is_early else "after"
+        needs = f", {when} {', '.join(one.needs)}" if one.needs else ""
         lines += ["", f"{workload.name}: {workload.kind}{needs}{state}"]
         for spec in one.specs:
             lines += _container(spec, by_heart=spec is one.proxy)

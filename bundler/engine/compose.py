@@ -34,7 +34,8 @@ def compose(planned: Sequence[Planned], at: Placement) -> str:
 
 def _services(one: Planned) -> Iterator[tuple[str, dict[str, Any]]]:
     workload = one.workload
-    after = {job: {"condition": "service_completed_successfully"} for job in one.needs}
+    condition = "service_started" if workload.is_early else "service_completed_successfully"
+    after = {job: {"condition": condition} for job in one.needs}
     main = _service(one.spec)
     main |= {"depends_on": after} if after else {}
     if workload.is_service:

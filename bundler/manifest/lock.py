@@ -177,7 +177,9 @@ class Workload:
     `files` are written to `/bundle/config`; a job writes to `/bundle/output`. `gpus` is how many it sees. `state` are
     directories that a service writes, kept in the release under `state/NAME`; their sources are relative to that.
     `inner` is the port inside its container where that is another than `port`; `runtime` is what its image has to run
-    the proxy with (`node`; left out, Python). `api_key` is the path of a file on the node.
+    the proxy with (`node`; left out, Python). `api_key` is the path of a file on the node. `starts` is `early` for a
+    service that waits for no job to end: it comes up before the jobs, or, where it reads a job's results, once that
+    job has begun.
     """
 
     name: str
@@ -197,11 +199,14 @@ class Workload:
     inner: int | None = None
     runtime: str = ""
     api_key: str = ""
+    starts: str = ""
 
     def __post_init__(self) -> None:
         _checked_name(self.name)
         if self.api_key:
             checked_absolute(self.api_key)
+        if self.starts not in ("", "early"):
+            raise MalformedJson("the lock", f"{self.name} starts {self.starts!r:.40}, which is not known")
         if self.runtime not in ("", "node"):
             raise MalformedJson("the lock", f"{self.name} has the runtime {self.runtime!r:.40}, which is not known")
         for path in self.files:
@@ -211,6 +216,17 @@ class Workload:
     def is_service(self) -> bool:
         """Whether it stays up."""
         return self.port > 0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The jobs whose results it reads."""
+        found = (mount.source.partition("/") for mount in self.mounts)
+        return tuple(dict.fromkeys(name for kind, _, name in found if kind == "results"))
+
+    @property
+    def is_early(self) -> bool:
+        """Whether it is a service that waits for no job to end."""
+        return self.is_service and self.starts == "early"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,10 +53,12 @@ def run_job(
     engine: DockerEngine,
     events: Events,
     verb: str = "up",
+    begun: Callable[[], None] = lambda: None,
 ) -> JobResult:
     """Run a job, or find that it has been run. Its log is kept in the release. Raises WorkloadFailed, EngineFailed.
 
-    A container of the same fingerprint is waited for, so that an `up` that was interrupted goes on.
+    A container of the same fingerprint is waited for, so that an `up` that was interrupted goes on. `begun` is called
+    while it runs, once there is a place for its results; not at all where the job has been run.
     """
     done = release.finished(name, made_from)
     if done and done.seconds is not None:
@@ -69,6 +71,7 @@ def run_job(
             events.emit(Warned(f"{name}: {broken.name} is not gone on from, and is now {broken.now}: {broken.problem}"))
         release.set_log_aside(name)
         identity = engine.start(spec)
+    begun()
     _keep_log(identity, name, release.log(name), engine, events)
     exit_code = engine.wait(identity)
     if exit_code:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bundler.core.digest import Digest
-from bundler.core.events import Events
+from bundler.core.events import Events, StepEnded
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
@@ -17,7 +18,7 @@ from bundler.operations.check import check
 from bundler.operations.history import record_going_back, record_up
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints, is_training, service
-from bundler.operations.services import ServiceResult, bring_up, require_keys
+from bundler.operations.services import ServiceResult, bring_up, require_keys, start, url
 from bundler.operations.set_aside import take_results_again
 from bundler.operations.verify import verify
 from bundler.store.contents import read_lock
@@ -25,6 +26,7 @@ from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
 from bundler.store.verify import Verification
 from bundler.workloads.container import container
+from bundler.workloads.planned import started_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,17 @@ def up(
         for job in lock.workloads:  # of all jobs, before any runs and outdates what was made from its results
             if not job.is_service:
                 take_results_again(release.directory, job.name, made_from[job.name])
+        services = tuple(workload for workload in lock.workloads if workload.is_service)
+        early: set[str] = set()
+
+        def start_early(some: Sequence[Workload]) -> None:
+            fresh = start(some, images.ids, made_from, release, engine)
+            for one in some:
+                if one.name in fresh:
+                    events.emit(StepEnded(one.name, f"will answer at {url(one)}"))
+            early.update(fresh)
+
+        start_early([one for one in services if one.is_early and not one.needs])
         jobs = []
         for job in lock.workloads:
             if job.is_service:
@@ -91,9 +104,9 @@ def up(
             if release.finished(job.name, made_from[job.name]) is None:
                 outdate_below(job.name, lock.workloads, made_from, release, engine)
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
-            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events))
-        services = tuple(workload for workload in lock.workloads if workload.is_service)
-        running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
+            begun = partial(start_early, started_with(job, services))
+            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, begun=begun))
+        running = bring_up(services, images.ids, made_from, release, engine, events, timeout, frozenset(early))
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None
         notes.settle(lock.images)
