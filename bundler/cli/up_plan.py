@@ -68,6 +68,8 @@ def _container(spec: ContainerSpec, *, by_heart: bool) -> Iterator[str]:
     command = (*spec.command[:2], "...", *spec.command[3:]) if by_heart else spec.command
     yield f"    command  {_command(command)}"
     network = "none" if spec.network == "none" else f"{spec.network} (internal)"
+    if spec.reaches:
+        network = f"{spec.network}, A WAY OUT: to {spec.reaches} and nowhere else"
     yield f"    network  {network}{f' and {spec.edge}' if spec.edge else ''}"
     if spec.published:
         yield f"    port     {spec.published.bind}:{spec.published.port}"

@@ -41,7 +41,9 @@ def _services(one: Planned) -> Iterator[tuple[str, dict[str, Any]]]:
     if workload.is_service:
         main |= {"restart": "unless-stopped", "healthcheck": _healthcheck(one)}
     yield workload.name, main
-    if one.proxy:
+    if one.proxy and not workload.is_service:  # the way out of a job
+        yield f"{workload.name}--gate", _service(one.proxy)
+    elif one.proxy:
         proxied = _service(one.proxy)
         proxied |= {"depends_on": {workload.name: {"condition": "service_healthy"}}, "restart": "unless-stopped"}
         yield f"{workload.name}--proxy", proxied
@@ -102,6 +104,8 @@ def _network(name: str, at: Placement) -> dict[str, Any]:
     network: dict[str, Any] = {"name": name, "driver": "bridge", "labels": {labels.BUNDLE: at.bundle}}
     if name == at.inner:
         return network | {"internal": True}
+    if name == at.outer:
+        return network
     return network | {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
 
 

@@ -47,12 +47,13 @@ class NotReady(EngineFailed):
 
 
 class KeyUnreadable(UsageInvalid):
-    """The file with a service's API key is not there, or not for the user that the service runs as."""
+    """The file with a workload's API key is not there, or not for the user that the service runs as."""
 
     def __init__(self, workload: Workload, problem: str, user: str) -> None:
+        kind = "service" if workload.is_service else "job"
         super().__init__(
-            f"the API key of the service {workload.name} can't be read from {workload.api_key}",
-            because=f"{problem}; the manifest names this file, and the service runs as the user {user}",
+            f"the API key of the {kind} {workload.name} can't be read from {workload.api_key}",
+            because=f"{problem}; the manifest names this file, and the {kind} runs as the user {user}",
             hint=f"chown {user} {workload.api_key} && chmod 400 {workload.api_key}   # one line: the key",
         )
 

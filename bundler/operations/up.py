@@ -21,6 +21,7 @@ from bundler.operations.release import Release, fingerprints, is_training, servi
 from bundler.operations.services import ServiceResult, bring_up, require_keys, start, url
 from bundler.operations.set_aside import take_results_again
 from bundler.operations.verify import verify
+from bundler.operations.ways_out import way_out
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
@@ -105,7 +106,8 @@ def up(
                 outdate_below(job.name, lock.workloads, made_from, release, engine)
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
             begun = partial(start_early, started_with(job, services))
-            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, begun=begun))
+            with way_out(job, images.ids[job.image], made_from[job.name], release, engine):
+                jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, begun=begun))
         running = bring_up(services, images.ids, made_from, release, engine, events, timeout, frozenset(early))
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None

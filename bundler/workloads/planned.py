@@ -9,11 +9,12 @@ from bundler.core.digest import Digest
 from bundler.manifest.lock import Workload
 from bundler.workloads.container import ContainerSpec, Placement, container
 from bundler.workloads.proxy import proxy
+from bundler.workloads.way_out import gate
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A workload with its container; a service also has the one that publishes its port."""
+    """A workload with its container; a service also has the one that publishes its port, a job its way out."""
 
     workload: Workload
     spec: ContainerSpec
@@ -56,5 +57,6 @@ def _plan(
 ) -> Iterator[Planned]:
     for workload in in_order(workloads):
         image, fingerprint = images[workload.image], made_from[workload.name]
-        published = proxy(workload, image, fingerprint, at) if workload.is_service else None
-        yield Planned(workload, container(workload, image, fingerprint, at), published)
+        other = proxy if workload.is_service else gate if workload.way_out else None
+        between = other(workload, image, fingerprint, at) if other else None
+        yield Planned(workload, container(workload, image, fingerprint, at), between)

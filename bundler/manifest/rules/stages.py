@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from bundler.manifest.findings import Problem, shown
+from bundler.manifest.methods import SwanLab
 from bundler.manifest.names import TRAINED
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import ModelService
@@ -124,12 +126,15 @@ def swanlab(manifest: Manifest) -> Iterator[Problem]:
     if train.llamafactory < _SWANLAB_SINCE:
         found, expected = str(train.llamafactory), f"{_SWANLAB_SINCE} or newer, for 'swanlab'"
         yield Problem(("train", "llamafactory"), found, expected, concerns=(path,))
+    yield from _reached(wish)
     if wish.mode == "local":
         if wish.server:
             because = "mode local has no server"
-            yield Problem((*path, "server"), str(wish.server), "'mode: offline' too", because, at_key=True)
+            yield Problem(
+                (*path, "server"), str(wish.server), "'mode: offline' or 'mode: cloud' too", because, at_key=True
+            )
         return
-    if wish.sdk and wish.sdk < _SYNC_SINCE:
+    if wish.mode == "offline" and wish.sdk and wish.sdk < _SYNC_SINCE:
         because = "what it writes offline can't be uploaded by `swanlab sync`"
         yield Problem((*path, "sdk"), str(wish.sdk), f"{_SYNC_SINCE} or newer", because)
     if not wish.server:
@@ -145,6 +150,26 @@ def swanlab(manifest: Manifest) -> Iterator[Problem]:
         expected = f"{row[2]} or newer" if row[3] is None else f"{row[2]} or newer, below {row[3]}"
         because = f"the server is {wish.server}"
         yield Problem((*path, "sdk"), str(wish.sdk), expected, because, concerns=((*path, "server"),))
+
+
+def _reached(wish: SwanLab) -> Iterator[Problem]:
+    """What mode cloud needs, and the others have no use for: never SwanLab's own cloud, which a node can't reach."""
+    path = ("train", "swanlab")
+    for name, value, text in (
+        ("host", wish.host, "'host' too: your own server"),
+        ("api_key_file", wish.api_key_file, "'api_key_file' too: a file on the node"),
+    ):
+        if wish.mode == "cloud" and value is None:
+            yield Problem((*path, "mode"), "cloud", text, concerns=((*path, name),))
+        elif wish.mode != "cloud" and value is not None:
+            because = f"mode {wish.mode} reaches no server"
+            yield Problem((*path, name), value, "'mode: cloud' too", because, at_key=True)
+    if not wish.host:
+        return
+    parts = urlsplit(wish.host)
+    if parts.scheme != "http" or parts.path not in ("", "/") or parts.query or parts.fragment:
+        because = "the training reaches it under another name, which no certificate has"
+        yield Problem((*path, "host"), wish.host, "http://NAME:PORT", because)
 
 
 def _within(version: Version, since: Version, below: Version | None) -> bool:
