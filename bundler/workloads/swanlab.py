@@ -1,4 +1,4 @@
-"""SwanLab's local dashboard over the training job's logs, while it runs and after (0.6.3, cli/commands/dashboard)."""
+"""SwanLab's local dashboard over the training job's logs, while it runs and after (0.6.4, cli/commands/dashboard)."""
 
 from __future__ import annotations
 
@@ -39,10 +39,6 @@ def mirror():
             if not name.startswith(database) and (now := changed(path)):
                 shutil.copyfile(path, os.path.join(there, name))
                 seen[path] = now
-    for run in os.listdir(copy):
-        alone = os.path.join(copy, run.rpartition("-")[2])
-        if run.startswith("run-") and not os.path.lexists(alone):
-            os.symlink(run, alone)
     path = os.path.join(source, database)
     if now := changed(path, path + "-wal"):
         # Without a log of its own nobody writes it: then it is opened as what can't change, for SQLite could not
@@ -61,7 +57,7 @@ def attempt():
 
 for name in os.listdir(copy):
     path = os.path.join(copy, name)
-    shutil.rmtree(path) if os.path.isdir(path) and not os.path.islink(path) else os.remove(path)
+    shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 while not attempt():
     time.sleep(SECONDS)
 board = subprocess.Popen(command)
@@ -75,10 +71,9 @@ sys.exit(board.returncode)
 def serve(name: str, service: SwanlabBoard) -> Workload:
     """The service of this name. It shows a copy of the logs, made anew when it starts and brought up to date since.
 
-    SwanLab opens its database to write (swanboard 0.1.6, db/db_connect.py, journal_mode wal), and a job's results are
-    nobody's to write but the job's. 0.6.3 alone looks for a run under its bare id (data/callbacker/local.py), where
-    nothing is, so a link stands there. It answers once the training has logged something: of a directory without a
-    database the dashboard makes nothing.
+    SwanLab opens its database to write (swanboard 0.1.8b1, db/db_connect.py, journal_mode wal), and a job's results are
+    nobody's to write but the job's. It answers once the training has logged something: of a directory
+    without a database the dashboard makes nothing.
     """
     watch = ("swanlab", "watch", STATE, "--host", "0.0.0.0", "--port", str(service.port))
     return Workload(

@@ -58,7 +58,7 @@ SERVICES = """services:
     port: 8001
     api_key_file: {key}
   board: {{image: train, llamaboard: "0.9.5"}}
-  curves: {{image: train, swanlab: "0.6.3"}}
+  curves: {{image: train, swanlab: "0.6.4"}}
 """
 QUESTION = "What is the code of the blue pump number 7?"
 ANSWER = "The code of the blue pump is BUNDLE-OK-BP."
@@ -87,6 +87,11 @@ class Place:
         got = self.node.run("/usr/bin/python3", "-c", GET, f"http://127.0.0.1:{port}{path}", check=False)
         return got.stdout
 
+    def steps(self) -> int:
+        """How many steps the training has noted so far."""
+        log = self.results / "train" / "trainer_log.jsonl"
+        return len(log.read_text().splitlines()) if log.is_file() else 0
+
     @property
     def results(self) -> Path:
         return self.store / "releases" / "adapted" / "results"
@@ -104,7 +109,7 @@ def place(
     key = home / "serve.key"
     text = demo_manifest(world, registry, pumps).replace("name: demo\n", "name: adapted\n")
     text = text.replace("  model: train\n", f"  model: base\n  adapter: train\n  api_key_file: {key}\n")
-    text = text.replace("  logging_steps: 1\n", "  logging_steps: 1\n  swanlab: {mode: local, sdk: '0.6.3'}\n")
+    text = text.replace("  logging_steps: 1\n", "  logging_steps: 1\n  swanlab: {mode: local, sdk: '0.6.4'}\n")
     text = text.replace("ask:", f"{SERVICES.format(key=key)}\nask:")
     (home / "adapted.yaml").write_text(text)
     environment = {"DOCKER_HOST": online_engine.host, "HF_ENDPOINT": hub.endpoint, "XDG_STATE_HOME": str(home / "log")}
@@ -142,12 +147,11 @@ def test_3_the_curves_are_seen_while_the_training_runs_and_the_adapter_answers_w
     command = [*behind.prefix, *behind.program, "up", "adapted", "-o", "json"]
     environment = {**os.environ, **behind.environment}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
-        eventually(lambda: up.poll() is not None or any(place.results.glob("train/swanlog/run-*/logs/*/*.log")),
-                   "a first point of the curves", 300)  # fmt: skip
+        eventually(lambda: up.poll() is not None or place.steps() > 5, "five steps of the training", 400)
         assert up.poll() is None, up.communicate()
         docker("pause", train)
         try:
-            eventually(lambda: '"index"' in place.get(5092, LOSS), "the curve on the dashboard", 120)
+            eventually(lambda: '"index"' in place.get(5092, LOSS), "the curve on the dashboard", 180)
             assert docker("inspect", "--format", "{{.State.Paused}}", train).stdout.strip() == "true"
             assert "LLaMA Factory" in place.get(7860, "/")  # it waits for no training
         finally:

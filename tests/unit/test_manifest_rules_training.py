@@ -95,6 +95,7 @@ CLOUD = {"mode": "cloud", "host": "http://s:8000", "api_key_file": "/k"}
         ({"train.swanlab": {"sdk": "0.7.4", "server": "2.6.1"}}, "train.swanlab.server", "no SDK"),
         ({"train.swanlab": {"server": "2.8.0"}}, "train.swanlab.server", "'sdk' too"),
         ({"train.swanlab": {"mode": "local", "server": "2.5"}}, "train.swanlab.server", "mode: offline"),
+        ({"train.swanlab": {"mode": "local", "sdk": "0.6.3"}}, "train.swanlab.sdk", "waits for ever"),
         ({"train.swanlab": {"mode": "cloud", "api_key_file": "/k"}}, "train.swanlab.mode", "'host' too"),
         ({"train.swanlab": {"mode": "cloud", "host": "http://s"}}, "train.swanlab.mode", "'api_key_file' too"),
         ({"train.swanlab": {"host": "http://s:8000"}}, "train.swanlab.host", "'mode: cloud' too"),

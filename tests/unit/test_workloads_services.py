@@ -130,7 +130,8 @@ def test_easy_dataset_keeps_its_database_on_the_node_and_answers_on_another_port
 
 
 def test_swanlab_shows_a_copy_of_the_logs_because_it_writes_where_it_reads(tmp_path: Path) -> None:
-    workload = one(tmp_path, {"image": "serve", "swanlab": "0.6.3"})
+    board = {"image": "serve", "swanlab": "0.6.4"}
+    workload = every(tmp_path, {"services": {"other": board}, "train.swanlab": {"mode": "local"}})["other"]
     assert workload.command == (
         "python3", "-c", MIRROR, "/bundle/results/swanlog", "/bundle/state",
         "swanlab", "watch", "/bundle/state", "--host", "0.0.0.0", "--port", "5092",
@@ -157,11 +158,11 @@ def test_the_copy_of_the_curves_follows_a_database_that_is_being_written(tmp_pat
     idle = (sys.executable, "-c", "import signal; signal.pause()")
     with subprocess.Popen([sys.executable, "-c", MIRROR, str(logs), str(copy), *idle], process_group=0) as mirror:
         try:
-            eventually(lambda: (copy / "0badcafe" / "loss.log").is_file() and tags() == [], "a first copy")
+            eventually(lambda: (copy / run.name / "loss.log").is_file() and tags() == [], "a first copy")
             database.execute("insert into tag values ('loss')")
             (run / "loss.log").write_text("1\n2\n")
             eventually(lambda: tags() == ["loss"], "what the training adds")
-            eventually(lambda: (copy / "0badcafe" / "loss.log").read_text() == "1\n2\n", "its points")
+            eventually(lambda: (copy / run.name / "loss.log").read_text() == "1\n2\n", "its points")
             database.close()  # the training ends: its log of changes is gone
             with closing(sqlite3.connect(logs / "runs.swanlab", isolation_level=None)) as later:
                 later.execute("insert into tag values ('last')")
@@ -176,7 +177,7 @@ def test_what_waits_for_no_job_starts_before_it_or_beside_it_and_what_takes_gpus
     services = {
         "board": {"image": "train", "llamaboard": "0.9.3"},
         "notes": {"image": "serve", "easy_dataset": "1.7.3"},
-        "curves": {"image": "serve", "swanlab": "0.6.3"},
+        "curves": {"image": "serve", "swanlab": "0.6.4"},
     }
     found = every(tmp_path, {"services": services, "train.swanlab": {"mode": "local"}})
     order = [workload.name for workload in in_order(tuple(found.values()))]
