@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 from test_jobs import MADE_FROM, engine, loaded, on_the_node, release
@@ -21,12 +20,9 @@ from bundler.operations.release import Release
 from bundler.operations.ways_out import way_out
 from bundler.workloads.container import container
 from bundler.workloads.way_out import PORT, through
-from scripts.world.node import Node
+from scripts.world.cable import Cable
 
 __all__ = ("engine", "loaded", "on_the_node", "release")
-INTRANET = "10.99.7.1"
-"""An address outside the node's engine, which its containers' packets reach by masquerading alone."""
-
 TRAIN = f"""
 import json, os, socket, time, urllib.request
 def said(url):
@@ -45,7 +41,7 @@ def reached(host, port):
         return False
 found = {{
     'answer': said('http://127.0.0.1:{PORT}/api/metrics'),
-    'direct': reached('{INTRANET}', int(os.environ['SERVER'])),
+    'direct': reached(os.environ['SERVER'], 8000),
     'interfaces': os.listdir('/sys/class/net'),
     'writes': os.access('/bundle/way-out', os.W_OK),
 }}
@@ -53,41 +49,43 @@ open('/bundle/output/found', 'w').write(json.dumps(found))
 """
 
 
-class Swanlab(BaseHTTPRequestHandler):
-    """Stands where SwanLab stands: takes what is posted, and says so."""
-
-    heard: ClassVar[list[bytes]] = []
-
-    def do_POST(self) -> None:
-        self.heard.append(self.rfile.read(int(self.headers["Content-Length"])))
+SWANLAB = """
+import http.server, sys
+class Swanlab(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        with open(sys.argv[2], 'ab') as heard:
+            heard.write(self.rfile.read(int(self.headers['Content-Length'])))
         self.send_response(200)
         self.end_headers()
-        self.wfile.write(b"heard at " + self.path.encode())
+        self.wfile.write(b'heard at ' + self.path.encode())
+http.server.ThreadingHTTPServer((sys.argv[1], 8000), Swanlab).serve_forever()
+"""
 
-    def log_message(self, *_: object) -> None:
-        """Nothing."""
+
+@dataclass
+class Intranet:
+    """A host at the end of the node's only cable, on which a server stands where SwanLab stands. It knows no route to
+    the engine's networks: what comes from there must bear the node's own address.
+    """
+
+    address: str
+    heard: Path
 
 
 @pytest.fixture
-def server(node: Node, on_the_node: None) -> Iterator[ThreadingHTTPServer]:  # noqa: ARG001
-    ip = ("/usr/sbin/ip", "link")
-    subprocess.run(node.argv(*ip, "add", "intranet", "type", "dummy"), check=True)
-    try:
-        subprocess.run(node.argv(*ip, "set", "intranet", "up"), check=True)
-        subprocess.run(node.argv("/usr/sbin/ip", "address", "add", f"{INTRANET}/24", "dev", "intranet"), check=True)
-        Swanlab.heard.clear()
-        with ThreadingHTTPServer((INTRANET, 0), Swanlab) as made:
-            threading.Thread(target=made.serve_forever, daemon=True).start()
-            yield made
-            made.shutdown()
-    finally:
-        subprocess.run(node.argv(*ip, "delete", "intranet"), check=True)
+def intranet(on_the_node: None, tmp_path: Path) -> Iterator[Intranet]:  # noqa: ARG001
+    heard = tmp_path / "heard"
+    with Cable() as cable:
+        command = cable.argv(sys.executable, "-c", SWANLAB, cable.address, str(heard))
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as server:
+            yield Intranet(cable.address, heard)
+            server.kill()
 
 
-def run(code: str, port: int, release: Release, engine: DockerEngine, image: str) -> Path:
+def run(code: str, intranet: Intranet, release: Release, engine: DockerEngine, image: str) -> Path:
     workload = Workload(
-        "train", "train", "base", through(("python3", "-c", code)), environment={"SERVER": str(port)},
-        way_out=f"{INTRANET}:{port}",
+        "train", "train", "base", through(("python3", "-c", code)), environment={"SERVER": intranet.address},
+        way_out=f"{intranet.address}:8000",
     )  # fmt: skip
     spec = container(workload, image, MADE_FROM, release.placement)
     with way_out(workload, image, MADE_FROM, release, engine):
@@ -96,18 +94,18 @@ def run(code: str, port: int, release: Release, engine: DockerEngine, image: str
 
 
 def test_the_server_hears_the_job_which_reaches_nothing_else(
-    server: ThreadingHTTPServer, engine: DockerEngine, release: Release, loaded: str
+    intranet: Intranet, engine: DockerEngine, release: Release, loaded: str
 ) -> None:
-    results = run(TRAIN, server.server_port, release, engine, loaded)
+    results = run(TRAIN, intranet, release, engine, loaded)
     found = json.loads((results / "found").read_text())
     assert found == {"answer": "heard at /api/metrics", "direct": False, "interfaces": ["lo"], "writes": False}
-    assert Swanlab.heard == [b"loss 0.5"]
+    assert intranet.heard.read_bytes() == b"loss 0.5"
     assert engine.find("bundle-small--train--gate") is None, "a way out is open for as long as the job runs"
 
 
 def test_a_job_that_fails_leaves_no_way_out_behind(
-    server: ThreadingHTTPServer, engine: DockerEngine, release: Release, loaded: str
+    intranet: Intranet, engine: DockerEngine, release: Release, loaded: str
 ) -> None:
     with pytest.raises(WorkloadFailed):
-        run("raise SystemExit(3)", server.server_port, release, engine, loaded)
+        run("raise SystemExit(3)", intranet, release, engine, loaded)
     assert engine.find("bundle-small--train--gate") is None
