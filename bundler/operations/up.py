@@ -19,7 +19,7 @@ from bundler.operations.history import record_going_back, record_up
 from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.release import Release, fingerprints, is_training, service
 from bundler.operations.services import ServiceResult, bring_up, require_keys, start, url
-from bundler.operations.set_aside import take_results_again
+from bundler.operations.set_aside import finished_aside, take_results_again
 from bundler.operations.verify import verify
 from bundler.operations.ways_out import way_out
 from bundler.store.contents import read_lock
@@ -73,7 +73,8 @@ def up(
         engine = DockerEngine.connect()
         made_from = fingerprints(lock)
         findings = check(store, lock, release, engine, events, accepted)
-        require_keys(lock.workloads, release.placement)
+        done = () if restart_training else run_before(lock.workloads, made_from, release)
+        require_keys((one for one in lock.workloads if one.name not in done), release.placement)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
             notes = LoadNotes(release.directory / "images")
@@ -114,6 +115,15 @@ def up(
         notes.settle(lock.images)
         record_up(release.directory, bundle)
     return UpResult(release, verification, findings, images.loaded, files_made, tuple(jobs), running, answer)
+
+
+def run_before(workloads: Sequence[Workload], made_from: Mapping[str, Digest], release: Release) -> tuple[str, ...]:
+    """The jobs that have been run, as far as their records tell: nobody asks for the key of a training that is over."""
+    found = []
+    for job in (one.name for one in workloads if not one.is_service):
+        if release.finished(job, made_from[job]) or finished_aside(release.directory, job, made_from[job]):
+            found.append(job)
+    return tuple(found)
 
 
 def outdate_below(
