@@ -83,7 +83,7 @@ port: 8001
 """,
     LlamaBoard: '{image: train, llamaboard: "0.9.3"}\n',
     EasyDataset: '{image: easy-dataset, easy_dataset: "1.7.3"}\n',
-    SwanlabBoard: '{image: train, swanlab: "0.6.3"}\n',
+    SwanlabBoard: '{image: train, swanlab: "0.6.4"}\n',
     UrlDataset: f'url: "https://files.example.org/maintenance.json"\nsha256: {_EMPTY}\n',
 }
 

@@ -41,7 +41,8 @@ def as_text(plan: UpPlan) -> str:
     for one in plan.planned:
         workload = one.workload
         state = "  (done before: left alone)" if workload.name in plan.done else ""
-        needs = f", after {', '.join(one.needs)}" if one.needs else ""
+        when = "beside" if workload.is_early else "after"
+        needs = f", {when} {', '.join(one.needs)}" if one.needs else ""
         lines += ["", f"{workload.name}: {workload.kind}{needs}{state}"]
         for spec in one.specs:
             lines += _container(spec, by_heart=spec is one.proxy)
@@ -67,6 +68,8 @@ def _container(spec: ContainerSpec, *, by_heart: bool) -> Iterator[str]:
     command = (*spec.command[:2], "...", *spec.command[3:]) if by_heart else spec.command
     yield f"    command  {_command(command)}"
     network = "none" if spec.network == "none" else f"{spec.network} (internal)"
+    if spec.reaches:
+        network = f"{spec.network}, A WAY OUT: to {spec.reaches} and nowhere else"
     yield f"    network  {network}{f' and {spec.edge}' if spec.edge else ''}"
     if spec.published:
         yield f"    port     {spec.published.bind}:{spec.published.port}"

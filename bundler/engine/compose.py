@@ -34,13 +34,16 @@ def compose(planned: Sequence[Planned], at: Placement) -> str:
 
 def _services(one: Planned) -> Iterator[tuple[str, dict[str, Any]]]:
     workload = one.workload
-    after = {job: {"condition": "service_completed_successfully"} for job in one.needs}
+    condition = "service_started" if workload.is_early else "service_completed_successfully"
+    after = {job: {"condition": condition} for job in one.needs}
     main = _service(one.spec)
     main |= {"depends_on": after} if after else {}
     if workload.is_service:
         main |= {"restart": "unless-stopped", "healthcheck": _healthcheck(one)}
     yield workload.name, main
-    if one.proxy:
+    if one.proxy and not workload.is_service:  # the way out of a job
+        yield f"{workload.name}--gate", _service(one.proxy)
+    elif one.proxy:
         proxied = _service(one.proxy)
         proxied |= {"depends_on": {workload.name: {"condition": "service_healthy"}}, "restart": "unless-stopped"}
         yield f"{workload.name}--proxy", proxied
@@ -101,6 +104,8 @@ def _network(name: str, at: Placement) -> dict[str, Any]:
     network: dict[str, Any] = {"name": name, "driver": "bridge", "labels": {labels.BUNDLE: at.bundle}}
     if name == at.inner:
         return network | {"internal": True}
+    if name == at.outer:
+        return network
     return network | {"driver_opts": {"com.docker.network.bridge.enable_ip_masquerade": "false"}}
 
 

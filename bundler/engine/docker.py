@@ -222,9 +222,11 @@ class DockerEngine:
 
     # Networks and containers
 
-    def ensure_network(self, name: str, labels: dict[str, str], *, internal: bool) -> None:
-        """A bridge with this name: internal (no gateway), or one that lets published ports in."""
-        options = {} if internal else dict(self._dialect.edge_options)
+    def ensure_network(self, name: str, labels: dict[str, str], *, internal: bool, masquerade: bool = False) -> None:
+        """A bridge with this name: internal (no gateway), or one that only lets published ports in; with
+        `masquerade`, one that packets leave and come back to.
+        """
+        options = {} if internal or masquerade else dict(self._dialect.edge_options)
         with _explained(f"making the network {name}"):
             # the filter takes a pattern, and a dot in a bundle's name stands for any letter there
             for network in self._api.networks(names=[f"^{name}$"]):

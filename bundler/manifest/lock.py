@@ -22,6 +22,7 @@ FORMAT = 1
 """The lock's format. A reader refuses any other."""
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
+_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 class UnsafePath(MalformedJson):
@@ -177,7 +178,9 @@ class Workload:
     `files` are written to `/bundle/config`; a job writes to `/bundle/output`. `gpus` is how many it sees. `state` are
     directories that a service writes, kept in the release under `state/NAME`; their sources are relative to that.
     `inner` is the port inside its container where that is another than `port`; `runtime` is what its image has to run
-    the proxy with (`node`; left out, Python). `api_key` is the path of a file on the node.
+    the proxy with (`node`; left out, Python). `api_key` is the path of a file on the node. `starts` is `early` for a
+    service that waits for no job to end: it comes up before the jobs, or, where it reads a job's results, once that
+    job has begun. `way_out` is the one address of the intranet that a job may reach, `host:port`.
     """
 
     name: str
@@ -197,11 +200,17 @@ class Workload:
     inner: int | None = None
     runtime: str = ""
     api_key: str = ""
+    starts: str = ""
+    way_out: str = ""
 
     def __post_init__(self) -> None:
         _checked_name(self.name)
         if self.api_key:
             checked_absolute(self.api_key)
+        if self.starts not in ("", "early"):
+            raise MalformedJson("the lock", f"{self.name} starts {self.starts!r:.40}, which is not known")
+        if self.way_out and not (_ADDRESS.fullmatch(self.way_out) and not self.is_service):
+            raise MalformedJson("the lock", f"{self.name} has the way out {self.way_out!r:.60}, which is no job's")
         if self.runtime not in ("", "node"):
             raise MalformedJson("the lock", f"{self.name} has the runtime {self.runtime!r:.40}, which is not known")
         for path in self.files:
@@ -211,6 +220,17 @@ class Workload:
     def is_service(self) -> bool:
         """Whether it stays up."""
         return self.port > 0
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The jobs whose results it reads."""
+        found = (mount.source.partition("/") for mount in self.mounts)
+        return tuple(dict.fromkeys(name for kind, _, name in found if kind == "results"))
+
+    @property
+    def is_early(self) -> bool:
+        """Whether it is a service that waits for no job to end."""
+        return self.is_service and self.starts == "early"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from bundler.manifest.fields import Line, Section, VersionField
+from bundler.manifest.fields import Line, NodePath, Section, UrlField, VersionField
 
 
 def _not_zero(value: int) -> int:
@@ -61,19 +61,30 @@ class Preference(Section):
 class SwanLab(Section):
     """Curves by SwanLab, kept with the results in `swanlog`: the training has no network.
 
-    Both kinds are written by the SDK in the training image; no key is needed before they are looked at.
+    They are written by the SDK in the training image. `cloud` alone needs a key and opens a way out of the training's
+    container, to `host` and nowhere else.
     """
 
-    mode: Literal["local", "offline"] = Field(
+    mode: Literal["local", "offline", "cloud"] = Field(
         default="offline",
         description="`offline`: for a self-hosted server, to which `swanlab sync --host URL` uploads it, from SDK "
-        "0.6.3; `local`: for SwanLab's own dashboard (`swanlab watch`), needs swanlab[dashboard] in the image.",
+        "0.6.3; `local`: for SwanLab's own dashboard (`swanlab watch`), needs swanlab[dashboard] in the image; "
+        "`cloud`: to your self-hosted server at `host` while the training runs.",
+    )
+    host: UrlField | None = Field(
+        default=None,
+        description="cloud: your server's address, `http://NAME:PORT`, by a name that the node's DNS knows, or an IP "
+        "address.",
+    )
+    api_key_file: NodePath | None = Field(
+        default=None,
+        description="cloud: a file on the node with the server's API key. Only its path crosses the gap.",
     )
     sdk: VersionField | None = Field(
         default=None, description='The version of the package swanlab in the image, in quotes, like "0.6.3".'
     )
     server: VersionField | None = Field(
-        default=None, description='offline: the version of the self-hosted server, in quotes, like "2.5".'
+        default=None, description='offline, cloud: the version of the self-hosted server, in quotes, like "2.5".'
     )
     project: Line = Field(default="llamafactory", description="The project's name.")
     workspace: Line | None = Field(default=None, description="The workspace's name.")

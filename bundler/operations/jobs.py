@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +62,13 @@ def run_job(
     verb: str = "up",
     *,
     upstream: Mapping[str, str] | None = None,
+    begun: Callable[[], None] = lambda: None,
 ) -> JobResult:
     """Run a job, or find that it has been run. Its log is kept in the release. Raises WorkloadFailed, EngineFailed.
 
     A container of the same fingerprint is waited for, so that an `up` that was interrupted goes on. `upstream` are the
-    runs whose results it is given (`lineage.runs_given`).
+    runs whose results it is given (`lineage.runs_given`). `begun` is called while it runs, once there is a place for
+    its results; not at all where the job has been run.
     """
     done = release.finished(name, made_from)
     if done and done.seconds is not None:
@@ -79,6 +81,7 @@ def run_job(
             events.emit(Warned(f"{name}: {broken.name} is not gone on from, and is now {broken.now}: {broken.problem}"))
         release.set_log_aside(name)
         identity = engine.start(spec)
+    begun()
     _keep_log(identity, name, release.log(name), engine, events)
     exit_code = engine.wait(identity)
     if exit_code:

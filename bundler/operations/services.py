@@ -46,12 +46,13 @@ class NotReady(EngineFailed):
 
 
 class KeyUnreadable(UsageInvalid):
-    """The file with a service's API key is not there, or not for the user that the service runs as."""
+    """The file with a workload's API key is not there, or not for the user that the service runs as."""
 
     def __init__(self, workload: Workload, problem: str, user: str) -> None:
+        kind = "service" if workload.is_service else "job"
         super().__init__(
-            f"the API key of the service {workload.name} can't be read from {workload.api_key}",
-            because=f"{problem}; the manifest names this file, and the service runs as the user {user}",
+            f"the API key of the {kind} {workload.name} can't be read from {workload.api_key}",
+            because=f"{problem}; the manifest names this file, and the {kind} runs as the user {user}",
             hint=f"chown {user} {workload.api_key} && chmod 400 {workload.api_key}   # one line: the key",
         )
 
@@ -105,26 +106,22 @@ def _names(workload: Workload, release: Release) -> tuple[str, str]:
     return release.placement.named(workload.name), release.placement.named(workload.name, "proxy")
 
 
-def bring_up(
-    workloads: tuple[Workload, ...],
+def start(
+    workloads: Iterable[Workload],
     images: Mapping[str, str],
     made_from: Mapping[str, Digest],
     release: Release,
     engine: DockerEngine,
-    events: Events,
-    timeout: float,
-) -> tuple[ServiceResult, ...]:
-    """Start the services that are not up, then wait until all answer. Raises WorkloadFailed, NotReady,
-    KeyUnreadable.
-
-    `timeout` is seconds for each; a service that ends while it is waited for fails at once.
+) -> frozenset[str]:
+    """Start the services that are not up, and wait for none. Returns their names. Raises KeyUnreadable,
+    EngineFailed.
     """
     place = release.placement
-    require_keys(workloads, place)
     started: set[str] = set()
     for workload in workloads:
         if _is_up(workload, made_from[workload.name], release, engine):
             continue
+        require_keys((workload,), place)
         started.add(workload.name)
         engine.ensure_network(place.inner, {labels.BUNDLE: place.bundle}, internal=True)
         engine.ensure_network(place.edge, {labels.BUNDLE: place.bundle}, internal=False)
@@ -138,6 +135,27 @@ def bring_up(
             if stale:
                 engine.remove(stale.id)
             engine.start(spec)
+    return frozenset(started)
+
+
+def bring_up(
+    workloads: tuple[Workload, ...],
+    images: Mapping[str, str],
+    made_from: Mapping[str, Digest],
+    release: Release,
+    engine: DockerEngine,
+    events: Events,
+    timeout: float,
+    early: frozenset[str] = frozenset(),
+) -> tuple[ServiceResult, ...]:
+    """Start the services that are not up, then wait until all answer. Raises WorkloadFailed, NotReady,
+    KeyUnreadable.
+
+    `timeout` is seconds for each; a service that ends while it is waited for fails at once. `early` are those that
+    were started before in this run.
+    """
+    require_keys(workloads, release.placement)
+    started = early | start(workloads, images, made_from, release, engine)
     for workload in workloads:
         _wait(workload, release, engine, events, timeout, fresh=workload.name in started)
     return tuple(ServiceResult(workload.name, url(workload), workload.name in started) for workload in workloads)

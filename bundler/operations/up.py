@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bundler.core.digest import Digest
-from bundler.core.events import Events
+from bundler.core.events import Events, StepEnded
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
@@ -19,14 +20,16 @@ from bundler.operations.jobs import JobResult, run_job
 from bundler.operations.lineage import of_other_runs, runs_given
 from bundler.operations.release import Release, fingerprints, is_training, service
 from bundler.operations.release_record import read_job
-from bundler.operations.services import ServiceResult, bring_up, require_keys
-from bundler.operations.set_aside import take_results_again
+from bundler.operations.services import ServiceResult, bring_up, require_keys, start, url
+from bundler.operations.set_aside import finished_aside, take_results_again
 from bundler.operations.verify import verify
+from bundler.operations.ways_out import way_out
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
 from bundler.store.verify import Verification
 from bundler.workloads.container import container
+from bundler.workloads.planned import started_with
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +75,8 @@ def up(
         engine = DockerEngine.connect()
         made_from = fingerprints(lock)
         findings = check(store, lock, release, engine, events, accepted)
-        require_keys(lock.workloads, release.placement)
+        done = () if restart_training else run_before(lock.workloads, made_from, release)
+        require_keys((one for one in lock.workloads if one.name not in done), release.placement)
         with leasing(store, "up"):  # until all that runs has links of its own
             verification = verify(store, bundle, events)
             notes = LoadNotes(release.directory / "images")
@@ -84,6 +88,17 @@ def up(
         for job in lock.workloads:  # of all jobs, before any runs and outdates what was made from its results
             if not job.is_service:
                 take_results_again(release.directory, job.name, made_from[job.name])
+        services = tuple(workload for workload in lock.workloads if workload.is_service)
+        early: set[str] = set()
+
+        def start_early(some: Sequence[Workload]) -> None:
+            fresh = start(some, images.ids, made_from, release, engine)
+            for one in some:
+                if one.name in fresh:
+                    events.emit(StepEnded(one.name, f"will answer at {url(one)}"))
+            early.update(fresh)
+
+        start_early([one for one in services if one.is_early and not one.needs])
         jobs = []
         for job in lock.workloads:
             if job.is_service:
@@ -97,14 +112,27 @@ def up(
             if release.finished(job.name, made_from[job.name]) is None:
                 outdate_below(job.name, lock.workloads, made_from, release, engine)
             spec = container(job, images.ids[job.image], made_from[job.name], release.placement)
-            jobs.append(run_job(job.name, spec, made_from[job.name], release, engine, events, upstream=given))
-        services = tuple(workload for workload in lock.workloads if workload.is_service)
-        running = bring_up(services, images.ids, made_from, release, engine, events, timeout)
+            begun = partial(start_early, started_with(job, services))
+            with way_out(job, images.ids[job.image], made_from[job.name], release, engine):
+                done_now = run_job(
+                    job.name, spec, made_from[job.name], release, engine, events, upstream=given, begun=begun
+                )
+            jobs.append(done_now)
+        running = bring_up(services, images.ids, made_from, release, engine, events, timeout, frozenset(early))
         asked = service(lock, lock.question.service) if lock.question else None
         answer = ask(lock.question, asked) if lock.question and asked else None
         notes.settle(lock.images)
         record_up(release.directory, bundle)
     return UpResult(release, verification, findings, images.loaded, files_made, tuple(jobs), running, answer)
+
+
+def run_before(workloads: Sequence[Workload], made_from: Mapping[str, Digest], release: Release) -> tuple[str, ...]:
+    """The jobs that have been run, as far as their records tell: nobody asks for the key of a training that is over."""
+    found = []
+    for job in (one.name for one in workloads if not one.is_service):
+        if release.finished(job, made_from[job]) or finished_aside(release.directory, job, made_from[job]):
+            found.append(job)
+    return tuple(found)
 
 
 def outdate_below(

@@ -15,6 +15,8 @@ from bundler.workloads.api_key import KEY_FILE
 
 CONFIG = "/bundle/config"
 OUTPUT = "/bundle/output"
+WAY_OUT = "/bundle/way-out"
+"""Where the socket of a job with a way out lies."""
 _ENVIRONMENT = {"HOME": "/tmp", "PYTHONUNBUFFERED": "1"}
 """A home that can be written; and a log in which errors stand after what was printed before them."""
 
@@ -41,7 +43,8 @@ class ContainerSpec:
     """One container, locked down: no capabilities, no new privileges, read-only root, no route out.
 
     `network` is `none` or the name of an internal network, where `alias` finds it; `edge` is a second
-    network, through which its published port is reached. `shm` is bytes; `user` is `uid:gid`.
+    network, through which its published port is reached. `shm` is bytes; `user` is `uid:gid`. `reaches` is the one
+    address of the intranet that its program connects to, by the only network that packets leave.
     """
 
     name: str
@@ -57,6 +60,7 @@ class ContainerSpec:
     published: Published | None = None
     gpus: int = 0
     shm: int = 64 << 20
+    reaches: str = ""
 
     @property
     def hostname(self) -> str:
@@ -83,6 +87,15 @@ class Placement:
     def edge(self) -> str:
         """The network on which proxies publish ports."""
         return self.named("edge")
+
+    @property
+    def outer(self) -> str:
+        """The network of the containers through which jobs reach a server of the intranet, where they may."""
+        return self.named("outer")
+
+    def way_out(self, workload: str) -> PurePosixPath:
+        """The directory of the socket by which a job gets out, on the node."""
+        return self.directory / "way-out" / workload
 
     def state(self, workload: str, mount: Mount) -> PurePosixPath:
         """A directory that a service writes, on the node."""
@@ -116,6 +129,8 @@ def container(workload: Workload, image: str, fingerprint: Digest, at: Placement
         binds.append(Bind(workload.api_key, KEY_FILE))
     for mount in workload.state:
         binds.append(Bind(str(at.state(workload.name, mount)), mount.target, read_only=False))
+    if workload.way_out:
+        binds.append(Bind(str(at.way_out(workload.name)), WAY_OUT))
     if not workload.is_service:
         binds.append(Bind(str(at.directory / "results" / workload.name), OUTPUT, read_only=False))
     return ContainerSpec(

@@ -30,4 +30,5 @@ def serve(name: str, service: EasyDataset) -> Workload:
         state=(Mount("local-db", "/app/local-db"), Mount("prisma", "/app/prisma")),
         inner=_PORT if service.port != _PORT else None,
         runtime="node",
+        starts="early",
     )

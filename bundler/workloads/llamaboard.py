@@ -18,7 +18,10 @@ _START = f"cd {STATE} && ln -sfn {CONFIG} data && exec llamafactory-cli webui"
 
 
 def serve(name: str, service: LlamaBoard, manifest: Manifest) -> Workload:
-    """The service of this name. It sees all GPUs, and takes none of their memory before someone trains on it."""
+    """The service of this name. It sees all GPUs, and takes none of their memory before someone trains on it.
+
+    So where there are GPUs it waits for the jobs: one click would end a training that has needed hours.
+    """
     datasets = sorted(manifest.datasets.items())
     return Workload(
         name=name,
@@ -43,4 +46,5 @@ def serve(name: str, service: LlamaBoard, manifest: Manifest) -> Workload:
         health="/",
         shm=shared_memory(gpus=manifest.target.count),
         state=(Mount("board", STATE),),
+        starts="" if manifest.target.count else "early",
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bundler.manifest.lock import Mount, Workload
 from bundler.manifest.names import MERGE, TRAIN
-from bundler.workloads import fsdp
+from bundler.workloads import fsdp, swanlab_server
 from bundler.workloads.container import CONFIG, OUTPUT
 from bundler.workloads.dataset_info import dataset_info
 from bundler.workloads.deepspeed import configuration
@@ -24,14 +24,16 @@ _TORCH_DTYPES = {"bf16": "bfloat16", "fp16": "float16", "fp32": "float32"}
 def train(manifest: Manifest, job: Train) -> Workload:
     """The training job: leaves the adapter, or the whole model, in `results/train`."""
     target = manifest.target
+    server = swanlab_server.of(job)
+    command = _command(job)
     names = tuple(dict.fromkeys((*job.datasets, *(job.eval_datasets or ()))))
     return Workload(
         name=TRAIN,
         kind="train",
         image=job.image,
-        command=_command(job),
+        command=server.command(command) if server else command,
         mounts=(Mount(f"models/{job.model}", MODEL), *(Mount(f"datasets/{name}", f"{DATA}/{name}") for name in names)),
-        environment={**OFFLINE, **_environment(job, target)},
+        environment={**OFFLINE, **_environment(job, target), **(server.environment if server else {})},
         files={
             "train.yaml": document(arguments(job, target)),
             "dataset_info.json": dataset_info((name, manifest.datasets[name]) for name in names),
@@ -39,6 +41,8 @@ def train(manifest: Manifest, job: Train) -> Workload:
         },
         gpus=target.count,
         shm=shared_memory(gpus=target.count),
+        api_key=server.key if server else "",
+        way_out=server.address if server else "",
     )
 
 

@@ -9,11 +9,12 @@ from bundler.core.digest import Digest
 from bundler.manifest.lock import Workload
 from bundler.workloads.container import ContainerSpec, Placement, container
 from bundler.workloads.proxy import proxy
+from bundler.workloads.way_out import gate
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A workload with its container; a service also has the one that publishes its port."""
+    """A workload with its container; a service also has the one that publishes its port, a job its way out."""
 
     workload: Workload
     spec: ContainerSpec
@@ -27,21 +28,35 @@ class Planned:
     @property
     def needs(self) -> tuple[str, ...]:
         """The jobs whose results it reads."""
-        found = (mount.source.partition("/") for mount in self.workload.mounts)
-        return tuple(dict.fromkeys(name for kind, _, name in found if kind == "results"))
+        return self.workload.needs
+
+
+def in_order(workloads: Sequence[Workload]) -> tuple[Workload, ...]:
+    """As `up` starts them: early services, the jobs, each with the early services that read its results, the rest."""
+    jobs = [one for one in workloads if not one.is_service]
+    first = [one for one in workloads if one.is_early and not one.needs]
+    beside = [other for job in jobs for other in (job, *started_with(job, workloads))]
+    found = {one.name: one for one in (*first, *beside, *workloads)}
+    return tuple(found.values())
+
+
+def started_with(job: Workload, workloads: Sequence[Workload]) -> tuple[Workload, ...]:
+    """The early services that read what this job writes while it writes it: of several jobs, that of the last."""
+    return tuple(one for one in workloads if one.is_early and one.needs[-1:] == (job.name,))
 
 
 def plan(
     workloads: Sequence[Workload], images: Mapping[str, str], made_from: Mapping[str, Digest], at: Placement
 ) -> tuple[Planned, ...]:
-    """Jobs first, then services: the order in which `up` runs them. `images` gives each image's name in the engine."""
+    """In the order in which `up` starts them. `images` gives each image's name in the engine."""
     return tuple(_plan(workloads, images, made_from, at))
 
 
 def _plan(
     workloads: Sequence[Workload], images: Mapping[str, str], made_from: Mapping[str, Digest], at: Placement
 ) -> Iterator[Planned]:
-    for workload in sorted(workloads, key=lambda one: one.is_service):
+    for workload in in_order(workloads):
         image, fingerprint = images[workload.image], made_from[workload.name]
-        published = proxy(workload, image, fingerprint, at) if workload.is_service else None
-        yield Planned(workload, container(workload, image, fingerprint, at), published)
+        other = proxy if workload.is_service else gate if workload.way_out else None
+        between = other(workload, image, fingerprint, at) if other else None
+        yield Planned(workload, container(workload, image, fingerprint, at), between)

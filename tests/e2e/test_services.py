@@ -1,4 +1,5 @@
-"""Services for real: an adapter served without a merge, over its model, behind a key.
+"""Services for real: an adapter served without a merge, over its model, behind a key, by vLLM and by its own trainer;
+LLaMA Board; the training's curves while it runs.
 
 The images are those of the journey, built by the same steps; the store lies on the node itself.
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +27,7 @@ from scripts.world.parts import World
 from scripts.world.registry import Registry
 from tests.commandline import Bundle, refusal
 from tests.demo import agent_on, demo_manifest
+from tests.far_host import eventually
 
 pytestmark = pytest.mark.timeout(1500)
 KEY = "a-key-that-only-the-node-knows"
@@ -38,6 +41,24 @@ try:
     print(json.load(urllib.request.urlopen(request))["choices"][0]["message"]["content"])
 except urllib.error.HTTPError as error:
     print(error.code)
+"""
+GET = """
+import sys, urllib.request
+print(urllib.request.urlopen(sys.argv[1], timeout=30).read().decode())
+"""
+LOSS = "/api/v1/experiment/1/tag/train%2Floss"
+SERVICES = """services:
+  api:
+    image: train
+    llamafactory_api: "0.9.5"
+    model: base
+    adapter: train
+    name: tuned-in-the-trainer
+    template: qwen3_nothink
+    port: 8001
+    api_key_file: {key}
+  board: {{image: train, llamaboard: "0.9.5"}}
+  curves: {{image: train, swanlab: "0.6.4"}}
 """
 QUESTION = "What is the code of the blue pump number 7?"
 ANSWER = "The code of the blue pump is BUNDLE-OK-BP."
@@ -61,6 +82,20 @@ class Place:
         url = f"http://127.0.0.1:{port}"
         return self.node.run("/usr/bin/python3", "-c", ASK, url, key, model, QUESTION).stdout.strip()
 
+    def get(self, port: int, path: str) -> str:
+        """What a page of the node says to a GET; nothing where nobody answers."""
+        got = self.node.run("/usr/bin/python3", "-c", GET, f"http://127.0.0.1:{port}{path}", check=False)
+        return got.stdout
+
+    def points(self) -> int:
+        """How many points the training has noted so far."""
+        log = self.results / "train" / "trainer_log.jsonl"
+        return len(log.read_text().splitlines()) if log.is_file() else 0
+
+    @property
+    def results(self) -> Path:
+        return self.store / "releases" / "adapted" / "results"
+
 
 @pytest.fixture(scope="module")
 def place(
@@ -74,6 +109,8 @@ def place(
     key = home / "serve.key"
     text = demo_manifest(world, registry, pumps).replace("name: demo\n", "name: adapted\n")
     text = text.replace("  model: train\n", f"  model: base\n  adapter: train\n  api_key_file: {key}\n")
+    text = text.replace("  logging_steps: 1\n", "  logging_steps: 5\n  swanlab: {mode: local, sdk: '0.6.4'}\n")
+    text = text.replace("ask:", f"{SERVICES.format(key=key)}\nask:")
     (home / "adapted.yaml").write_text(text)
     environment = {"DOCKER_HOST": online_engine.host, "HF_ENDPOINT": hub.endpoint, "XDG_STATE_HOME": str(home / "log")}
     made = Place(home / "store", key, node, Bundle(environment))
@@ -86,9 +123,9 @@ def place(
 def test_1_a_dry_run_tells_each_container_without_an_engine(place: Place) -> None:
     nowhere = {"DOCKER_HOST": "unix:///nowhere"}
     told = place.online("up", "adapted", "--dry-run", "--store", place.store, **nowhere).out
-    assert told.startswith("adapted:1.0: check -> train -> serve -> ask\n")
+    assert told.startswith("adapted:1.0: check -> board -> train -> curves -> serve -> api -> ask\n")
     document = place.online("up", "adapted", "--dry-run", "-o", "json", "--store", place.store, **nowhere).json
-    assert [one["name"] for one in document["workloads"]] == ["train", "serve"]
+    assert [one["name"] for one in document["workloads"]] == ["board", "train", "curves", "serve", "api"]
     assert not (place.store / "releases").exists()
 
 
@@ -102,13 +139,50 @@ def test_2_a_key_that_the_service_could_not_read_is_told_with_the_command_that_m
     assert "mode 600" in outcome.err
 
 
-def test_3_the_adapter_answers_without_a_merge(place: Place) -> None:
+def test_3_the_curves_are_seen_while_the_training_runs_and_the_adapter_answers_without_a_merge(place: Place) -> None:
+    """The training is held still in the middle, so that there is no doubt that it has not ended."""
     os.chown(place.key, 1000, 1000)
-    up = place.behind("up", "adapted", "-o", "json").json
-    assert [job["name"] for job in up["jobs"]] == ["train"]
-    assert up["answer"]["text"].strip() == ANSWER
+    train, docker = "bundle-adapted--train", place.node.engine.docker
+    behind = place.behind
+    command = [*behind.prefix, *behind.program, "up", "adapted", "-o", "json"]
+    environment = {**os.environ, **behind.environment}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as up:
+        eventually(lambda: up.poll() is not None or place.points() > 2, "the first points of the training", 400)
+        assert up.poll() is None, up.communicate()
+        docker("pause", train)
+        try:
+            eventually(lambda: '"index"' in place.get(5092, LOSS), "the curve on the dashboard", 180)
+            assert docker("inspect", "--format", "{{.State.Paused}}", train).stdout.strip() == "true"
+            assert "LLaMA Factory" in place.get(7860, "/")  # it waits for no training
+        finally:
+            docker("unpause", train)
+        out, said = up.communicate()
+    assert up.returncode == 0, said
+    told = json.loads(out)
+    assert [job["name"] for job in told["jobs"]] == ["train"]
+    assert all(service["started"] for service in told["services"])
+    assert told["answer"]["text"].strip() == ANSWER
     assert place.ask(8000, KEY, "tiny-qwen3-tuned") == ANSWER
     assert place.ask(8000, KEY, "base") != ANSWER
+
+
+def test_3a_after_the_training_its_last_point_is_on_the_dashboard(place: Place) -> None:
+    steps_trained = 150
+    eventually(lambda: f'"index":{steps_trained},' in place.get(5092, LOSS), "the last step on the dashboard", 60)
+
+
+def test_3b_llamafactorys_own_api_answers_as_trained_and_to_the_key_alone(place: Place) -> None:
+    assert place.ask(8001, KEY, "tuned-in-the-trainer") == ANSWER
+    assert place.ask(8001, "another", "tuned-in-the-trainer") == "401"
+
+
+def test_3c_llama_board_shows_the_bundles_data_and_tells_nobody_outside(place: Place) -> None:
+    config = json.loads(place.get(7860, "/config"))
+    assert config["analytics_enabled"] is False
+    assert config["title"].startswith("LLaMA Factory")
+    assert "public URL" not in place.node.engine.docker("logs", "bundle-adapted--board").stdout
+    shown = place.behind("status", "-o", "json").json
+    assert KEY not in json.dumps(shown)
 
 
 def test_4_without_the_key_nobody_is_answered(place: Place) -> None:

@@ -50,7 +50,11 @@ open('/bundle/output/model', 'w').write(text + ' ' + os.urandom(4).hex())
 MERGE = """
 open('/bundle/output/model', 'w').write(open('/bundle/model/model').read() + ' {merged}')
 """
-SERVER = ("python3", "-m", "http.server", "18081", "--directory", "/bundle/model")
+
+
+def server(name: str, port: int, *mounts: Mount, starts: str = "") -> Workload:
+    command = ("python3", "-m", "http.server", str(port), "--directory", "/bundle/model" if mounts else "/tmp")
+    return Workload(name, "python", "base", command, mounts, port=port, starts=starts)
 
 
 def add_version(store: Store, image: LockedImage, version: str, text: str, merged: str = "") -> None:
@@ -72,7 +76,9 @@ def add_version(store: Store, image: LockedImage, version: str, text: str, merge
         workloads=(
             Workload("train", "train", "base", ("python3", "-c", TRAIN), (Mount("datasets/text", "/bundle/data"),)),
             *((merge,) if merged else ()),
-            Workload("serve", "python", "base", SERVER, (Mount(served, "/bundle/model"),), port=18081),
+            server("serve", 18081, Mount(served, "/bundle/model")),
+            server("notes", 18082, starts="early"),
+            server("curves", 18083, Mount("results/train", "/bundle/model"), starts="early"),
         ),
     )
     artifacts = (("image base", image.manifest), ("dataset text", dataset), ("agent", agent))
@@ -91,9 +97,9 @@ class There:
         found: dict[str, object] = self.command(*arguments, "--store", self.store.root, "-o", "json", check=check).json
         return found
 
-    def served(self) -> str:
-        code = "import urllib.request as u; print(u.urlopen('http://127.0.0.1:18081/model').read().decode())"
-        return self.node.run("/usr/bin/python3", "-c", code).stdout.strip()
+    def served(self, port: int = 18081, path: str = "model", *, check: bool = True) -> str:
+        code = f"import urllib.request as u; print(u.urlopen('http://127.0.0.1:{port}/{path}').read().decode())"
+        return self.node.run("/usr/bin/python3", "-c", code, check=check).stdout.strip()
 
     @property
     def results(self) -> Path:
@@ -128,6 +134,9 @@ def test_1_an_up_killed_while_it_trains_is_gone_on_with_and_two_at_once_are_not_
         second = command("up", "second:1.0", "--store", there.store.root, check=False)
         assert second.code == 11
         assert f"process {first.pid}" in refusal(second)
+        for port in (18082, 18083):
+            eventually(lambda port=port: there.served(port, "", check=False) != "", "it waits for no training")
+        assert there.served(check=False) == ""
     finally:
         first.send_signal(signal.SIGKILL)
         first.wait()
@@ -137,6 +146,11 @@ def test_1_an_up_killed_while_it_trains_is_gone_on_with_and_two_at_once_are_not_
     assert up["loaded"] == []
     assert container
     assert log.read_text() == "learning\n", "it is the same run"
+    # what reads the results of a training that has not ended is started anew with it, what reads none is left alone
+    assert [service["started"] for service in up["services"]] == [True, False, True]  # type: ignore[attr-defined]
+    services = there.node.engine.docker("ps", "-q", "--filter", "label=io.bundler.role=service").stdout.split()
+    policies = ("inspect", "--format", "{{.HostConfig.RestartPolicy.Name}}", *services)
+    assert set(there.node.engine.docker(*policies).stdout.split()) == {"unless-stopped"}
     assert there.served().startswith("first")
 
 
@@ -170,6 +184,7 @@ def test_4_training_is_started_over_when_that_is_asked_for_and_nothing_is_lost(t
     assert after.startswith("second")
     assert after != before
     assert before in [path.read_text() for path in there.results.glob("train.*/model")]
+    assert there.served(18083) == after, "what is beside a training sees that one, not the one before"
 
 
 def test_5_down_takes_the_version_that_is_up_where_the_store_has_two(there: There) -> None:

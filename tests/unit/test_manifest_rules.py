@@ -123,10 +123,16 @@ BLACKWELL = {
             {
                 "train": REMOVED,
                 "serve.model": "base",
-                "services.other": {"image": "serve", "swanlab": "0.6.3"},
+                "services.other": {"image": "serve", "swanlab": "0.6.4"},
             },
             "services.other",
             "a section 'train' too",
+        ),
+        ({"services.other": {"image": "serve", "swanlab": "0.6.4"}}, "services.other", "{mode: local}"),
+        (
+            {"train.swanlab": {"mode": "local"}, "services.other": {"image": "serve", "swanlab": "0.6.3"}},
+            "services.other.swanlab",
+            "0.6.4 or newer",
         ),
         ({"services.other": {**API, "template": "qwen"}}, "services.other.template", "expected 'qwen3'"),
         (

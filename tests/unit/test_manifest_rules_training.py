@@ -21,6 +21,9 @@ PT = {"train.stage": "pt", "datasets.pumps.columns": TEXT}
 FULL = {"train.method": "full"}
 
 
+CLOUD = {"mode": "cloud", "host": "http://s:8000", "api_key_file": "/k"}
+
+
 @pytest.mark.parametrize(
     ("changes", "path", "words"),
     [
@@ -92,6 +95,14 @@ FULL = {"train.method": "full"}
         ({"train.swanlab": {"sdk": "0.7.4", "server": "2.6.1"}}, "train.swanlab.server", "no SDK"),
         ({"train.swanlab": {"server": "2.8.0"}}, "train.swanlab.server", "'sdk' too"),
         ({"train.swanlab": {"mode": "local", "server": "2.5"}}, "train.swanlab.server", "mode: offline"),
+        ({"train.swanlab": {"mode": "local", "sdk": "0.6.3"}}, "train.swanlab.sdk", "waits for ever"),
+        ({"train.swanlab": {"mode": "cloud", "api_key_file": "/k"}}, "train.swanlab.mode", "'host' too"),
+        ({"train.swanlab": {"mode": "cloud", "host": "http://s"}}, "train.swanlab.mode", "'api_key_file' too"),
+        ({"train.swanlab": {"host": "http://s:8000"}}, "train.swanlab.host", "'mode: cloud' too"),
+        ({"train.swanlab": {**CLOUD, "host": "https://s"}}, "train.swanlab.host", "no certificate has"),
+        ({"train.swanlab": {**CLOUD, "host": "http://s/swanlab"}}, "train.swanlab.host", "http://NAME:PORT"),
+        ({"train.swanlab": {**CLOUD, "host": "http://u:p@s"}}, "train.swanlab.host", "without user name"),
+        ({"train.swanlab": {**CLOUD, "api_key_file": "key"}}, "train.swanlab.api_key_file", "whole path on the node"),
         # extra: types, which LLaMA-Factory does not look at
         ({"train.extra": {"disable_shuffling": "false"}}, "train.extra.disable_shuffling", "any text for true"),
         ({"train.extra": {"max_samples": "10"}}, "train.extra.max_samples", "without quotes"),
@@ -180,6 +191,7 @@ def test_a_training_that_would_fail_behind_the_gap_is_refused_before_it(
         },
         {"train.swanlab": {"sdk": "0.6.3", "server": "2.5", "run_name": "first"}},
         {"train.swanlab": {"sdk": "0.7.5", "server": "2.8.0"}},
+        {"train.swanlab": {**CLOUD, "sdk": "0.6.0", "server": "2.0"}},
         {"train.extra": {"add_tokens": "5", "streaming": True}, "train.max_steps": 5, "train.val_size": 10},
         {
             "train.extra": {"interleave_probs": "0.5,0.5", "mix_strategy": "interleave_under"},

@@ -20,6 +20,7 @@ from bundler.operations.record import record
 from bundler.operations.release import Release, fingerprints
 from bundler.operations.release_record import JobRecord
 from bundler.operations.services import KeyUnreadable, make_state, require_keys
+from bundler.operations.up import run_before
 from bundler.operations.up_plan import UpPlan, up_plan
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -50,6 +51,17 @@ def test_a_key_that_is_not_there_or_empty_is_told_before_anything_is_trained(tmp
     assert "not a file with something in it" in (refused.value.because or "")
     key.write_text("x")
     require_keys([service(api_key=str(key)), service()], place(tmp_path))
+
+
+def test_a_training_that_is_over_needs_its_key_no_more(tmp_path: Path) -> None:
+    release = Release(tmp_path / "demo", BundleName("demo", "1"), Digest.of(b"root"))
+    job = Workload("train", "train", "base", ("true",), api_key="/gone")
+    assert run_before([job], {"train": MADE_FROM}, release) == ()
+    release.results("train").mkdir(parents=True)
+    (release.results("train") / "adapter").touch()
+    release.write_job_record("train", JobRecord(MADE_FROM, 1.0))
+    assert run_before([job, service()], {"train": MADE_FROM}, release) == ("train",)
+    assert run_before([job], {"train": Digest.of(b"another")}, release) == ()
 
 
 def test_a_key_that_the_containers_user_may_not_read_is_told_with_the_command_that_mends_it(tmp_path: Path) -> None:

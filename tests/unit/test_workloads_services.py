@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,9 @@ from bundler.core.strict_json import MalformedJson
 from bundler.manifest.lock import Mount, Workload
 from bundler.workloads.api_key import KEY_FILE, SOURCE, behind_key
 from bundler.workloads.graph import workloads
+from bundler.workloads.planned import in_order
+from bundler.workloads.swanlab import SOURCE as MIRROR
+from tests.far_host import eventually
 
 ADAPTER = {"serve.model": "base", "serve.adapter": "train"}
 SGLANG = {"image": "serve", "sglang": "0.4.6.post5", "model": "train", "name": "tuned", "tensor_parallel": 4}
@@ -124,18 +130,65 @@ def test_easy_dataset_keeps_its_database_on_the_node_and_answers_on_another_port
 
 
 def test_swanlab_shows_a_copy_of_the_logs_because_it_writes_where_it_reads(tmp_path: Path) -> None:
-    workload = one(tmp_path, {"image": "serve", "swanlab": "0.6.3"})
+    board = {"image": "serve", "swanlab": "0.6.4"}
+    workload = every(tmp_path, {"services": {"other": board}, "train.swanlab": {"mode": "local"}})["other"]
     assert workload.command == (
-        "sh", "-c", "rm -rf /bundle/state/* && cp -r /bundle/results/swanlog/. /bundle/state/ && "
-        "exec swanlab watch /bundle/state --host 0.0.0.0 --port 5092",
+        "python3", "-c", MIRROR, "/bundle/results/swanlog", "/bundle/state",
+        "swanlab", "watch", "/bundle/state", "--host", "0.0.0.0", "--port", "5092",
     )  # fmt: skip
     assert workload.mounts == (Mount("results/train", "/bundle/results"),)
+
+
+def test_the_copy_of_the_curves_follows_a_database_that_is_being_written(tmp_path: Path) -> None:
+    """The very program that runs in the container: a dashboard that stands still is what a user would see otherwise."""
+    logs, copy = tmp_path / "logs", tmp_path / "copy"
+    run = logs / "run-20260101_000000-0badcafe"
+    run.mkdir(parents=True)
+    copy.mkdir()
+    (copy / "stale").write_text("of an earlier run")
+    (run / "loss.log").write_text("1\n")
+    database = sqlite3.connect(logs / "runs.swanlab", isolation_level=None)
+    database.execute("pragma journal_mode=wal")
+    database.execute("create table tag (name)")
+
+    def tags() -> list[str]:
+        with closing(sqlite3.connect(copy / "runs.swanlab")) as copied:
+            return [name for (name,) in copied.execute("select name from tag")]
+
+    idle = (sys.executable, "-c", "import signal; signal.pause()")
+    with subprocess.Popen([sys.executable, "-c", MIRROR, str(logs), str(copy), *idle], process_group=0) as mirror:
+        try:
+            eventually(lambda: (copy / run.name / "loss.log").is_file() and tags() == [], "a first copy")
+            database.execute("insert into tag values ('loss')")
+            (run / "loss.log").write_text("1\n2\n")
+            eventually(lambda: tags() == ["loss"], "what the training adds")
+            eventually(lambda: (copy / run.name / "loss.log").read_text() == "1\n2\n", "its points")
+            database.close()  # the training ends: its log of changes is gone
+            with closing(sqlite3.connect(logs / "runs.swanlab", isolation_level=None)) as later:
+                later.execute("insert into tag values ('last')")
+            eventually(lambda: tags() == ["loss", "last"], "the end of the training")
+            assert not (copy / "stale").exists()
+            assert mirror.poll() is None
+        finally:
+            os.killpg(mirror.pid, signal.SIGKILL)
+
+
+def test_what_waits_for_no_job_starts_before_it_or_beside_it_and_what_takes_gpus_never_does(tmp_path: Path) -> None:
+    services = {
+        "board": {"image": "train", "llamaboard": "0.9.3"},
+        "notes": {"image": "serve", "easy_dataset": "1.7.3"},
+        "curves": {"image": "serve", "swanlab": "0.6.4"},
+    }
+    found = every(tmp_path, {"services": services, "train.swanlab": {"mode": "local"}})
+    order = [workload.name for workload in in_order(tuple(found.values()))]
+    assert order == ["notes", "train", "curves", "merge", "serve", "board"]
+    assert not [workload.name for workload in found.values() if workload.gpus and workload.is_early]
 
 
 def test_what_an_older_lock_says_of_a_workload_still_reads_and_counts_as_the_same(tmp_path: Path) -> None:
     """A new member in the lock's text would be a new fingerprint: everything would be trained again."""
     old = to_json(every(tmp_path, {})["train"])
-    assert not old.keys() & {"state", "inner", "runtime", "api_key"}
+    assert not old.keys() & {"state", "inner", "runtime", "api_key", "starts"}
     assert from_json(Workload, old, "the lock") == every(tmp_path, {})["train"]
 
 

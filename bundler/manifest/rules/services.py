@@ -80,13 +80,7 @@ def _taken_by_vllm(at: KeyPath, service: VllmService, manifest: Manifest) -> Ite
 
 
 def apps(manifest: Manifest) -> Iterator[Problem]:
-    """SwanLab's dashboard shows what a training job logged. Easy Dataset 1.6.0 and older make no database of their own
-    (easy-dataset#478).
-    """
-    for path, _ in manifest.services_of(SwanlabBoard):
-        if manifest.train is None:
-            because = "it shows the logs of the training job"
-            yield Problem(path, "SwanLab's dashboard", "a section 'train' too", because, concerns=(("train",),))
+    """Easy Dataset 1.6.0 and older make no database of their own (easy-dataset#478)."""
     for path, service in manifest.services_of(EasyDataset):
         if service.easy_dataset < _EASY_DATASET_SINCE:
             because = "older ones need a command by hand before they work"

@@ -8,7 +8,6 @@ from bundler.manifest.findings import Problem, shown
 from bundler.manifest.names import TRAINED
 from bundler.manifest.schema import Manifest
 from bundler.manifest.serving import ModelService
-from bundler.manifest.version import Version
 
 _PREFERENCES = {
     "beta": ("dpo", "kto"),
@@ -28,16 +27,6 @@ _SAMPLES = {
     "train_on_prompt": ("sft",),
 }
 """Outside of these stages LF raises, or ignores `packing` (0.9.3, hparams/parser.py; data/loader.py)."""
-
-_SWANLAB_SINCE = Version("0.9.2")
-_SYNC_SINCE = Version("0.6.3")
-"""The oldest SDK whose `swanlab sync` was seen (its wheel)."""
-
-_SERVERS = (
-    (Version("2.6.2"), None, Version("0.7.4"), None),
-    (Version("1.3"), Version("2.6"), Version("0.6.0"), Version("0.7.4")),
-)
-"""Self-hosted SwanLab from, below; the SDKs that it takes from, below (SwanLab's self-hosted documentation)."""
 
 
 def preference(manifest: Manifest) -> Iterator[Problem]:
@@ -114,41 +103,4 @@ def reward_model(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(("train", name), "a setting", "none", because, concerns=concerns, at_key=True)
 
 
-def swanlab(manifest: Manifest) -> Iterator[Problem]:
-    """SwanLab came with LLaMA-Factory 0.9.2; a self-hosted server takes certain SDKs."""
-    train = manifest.train
-    wish = train.swanlab if train else None
-    if not train or not wish:
-        return
-    path = ("train", "swanlab")
-    if train.llamafactory < _SWANLAB_SINCE:
-        found, expected = str(train.llamafactory), f"{_SWANLAB_SINCE} or newer, for 'swanlab'"
-        yield Problem(("train", "llamafactory"), found, expected, concerns=(path,))
-    if wish.mode == "local":
-        if wish.server:
-            because = "mode local has no server"
-            yield Problem((*path, "server"), str(wish.server), "'mode: offline' too", because, at_key=True)
-        return
-    if wish.sdk and wish.sdk < _SYNC_SINCE:
-        because = "what it writes offline can't be uploaded by `swanlab sync`"
-        yield Problem((*path, "sdk"), str(wish.sdk), f"{_SYNC_SINCE} or newer", because)
-    if not wish.server:
-        return
-    if not wish.sdk:
-        because = f"a server {wish.server} takes certain SDKs alone"
-        yield Problem((*path, "server"), str(wish.server), "'sdk' too", because, at_key=True)
-        return
-    row = next((row for row in _SERVERS if _within(wish.server, row[0], row[1])), None)
-    if row is None:
-        yield Problem((*path, "server"), str(wish.server), "1.3 to 2.5, or 2.6.2 and newer", "no SDK is known for it")
-    elif not _within(wish.sdk, row[2], row[3]):
-        expected = f"{row[2]} or newer" if row[3] is None else f"{row[2]} or newer, below {row[3]}"
-        because = f"the server is {wish.server}"
-        yield Problem((*path, "sdk"), str(wish.sdk), expected, because, concerns=((*path, "server"),))
-
-
-def _within(version: Version, since: Version, below: Version | None) -> bool:
-    return version >= since and (below is None or version < below)
-
-
-RULES = (preference, samples, evaluation, reward_model, swanlab)
+RULES = (preference, samples, evaluation, reward_model)
