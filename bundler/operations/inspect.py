@@ -9,12 +9,14 @@ from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import UsageInvalid
 from bundler.manifest.lock import Hardware, LockedFiles, LockedImage, Workload
+from bundler.rehearsal.evidence import Evidence
 from bundler.store.closure import children, closure
 from bundler.store.contents import read_lock
 from bundler.store.image_config import ImageFacts, read_image_facts
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.model_card import ModelCard, read_model_card
 from bundler.store.reach import Blobs, alone, reached
+from bundler.store.referrers import evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,10 @@ class Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A bundle. `bytes` counts each blob once, `alone` is what `gc --drop` would free."""
+    """A bundle. `bytes` counts each blob once, `alone` is what `gc --drop` would free.
+
+    `rehearsal` is what is kept of a rehearsal of this very root: the root does not cover it.
+    """
 
     bundle: BundleEntry
     agent: str
@@ -50,6 +55,7 @@ class Inspection:
     blobs: int
     bytes: int
     alone: int
+    rehearsal: Evidence | None = None
 
 
 def inspect(store: Store, bundle: BundleEntry) -> Inspection:
@@ -81,7 +87,15 @@ def inspect(store: Store, bundle: BundleEntry) -> Inspection:
         len(size),
         sum(size.values()),
         sum(own.values()),
+        _rehearsal(store, bundle),
     )
+
+
+def _rehearsal(store: Store, bundle: BundleEntry) -> Evidence | None:
+    """What is kept of a rehearsal of this very root. Raises IntegrityFailed where it is damaged."""
+    kept = evidence(store, bundle)
+    found = Evidence.parse(kept.content, f"the evidence of {bundle.name}") if kept else None
+    return found if found and found.root == bundle.root.digest else None
 
 
 def rendered_file(store: Store, bundle: BundleEntry, path: str) -> str:

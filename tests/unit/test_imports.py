@@ -23,6 +23,7 @@ FLOORS = (
     {"transport", "media", "planning", "workloads"},
     {"engine"},
     {"sources", "node", "agent"},
+    {"rehearsal"},
     {"operations"},
     {"cli"},
 )

@@ -1,0 +1,33 @@
+"""What is made of one training step and of one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bundler.core.size import format_duration
+from bundler.node.findings import Finding, Severity, good
+from bundler.rehearsal import report as said
+from bundler.rehearsal.report import Report
+
+_ENDED = {137: "it was killed (out of memory?)", 139: "it crashed", 142: "it took longer than it may"}
+
+
+def stepped(check: str, code: int, report: Report, last: Sequence[str], seconds: float) -> Finding:
+    """A training that was to end after one step: its exit code tells, and files or hosts that it missed say why."""
+    if not code:
+        return good(check, f"one training step, with loading and saving, in {format_duration(seconds)}")
+    missed = ", ".join(dict.fromkeys(one.what for one in report.sightings if one.kind == "host"))
+    why = " | ".join(last) + (f" | it wanted to reach {missed}" if missed else "")
+    what = _ENDED.get(code, f"it ended with exit code {code}")
+    return Finding(check, Severity.BLOCK, f"one training step: {what}", why=why)
+
+
+def answered(check: str, code: int, report: Report, last: Sequence[str]) -> Finding:
+    """A service that was to give one answer."""
+    answer = next(report.all(said.Answer), None)
+    if answer and answer.text.strip():
+        text = " ".join(answer.text.split())[:120]
+        return good(check, f"up in {format_duration(answer.seconds)}, and answered: {text}")
+    failed = report.failures.get("answer")
+    what = failed.error if isinstance(failed, said.Failed) else _ENDED.get(code, f"exit code {code}")
+    return Finding(check, Severity.BLOCK, f"one answer: {what if not answer else 'it is empty'}", why=" | ".join(last))
