@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import UsageInvalid
+from bundler.core.strict_json import MalformedJson
 from bundler.manifest.lock import Hardware, LockedFiles, LockedImage, Workload
 from bundler.rehearsal.evidence import Evidence
 from bundler.store.closure import children, closure
@@ -16,7 +17,7 @@ from bundler.store.image_config import ImageFacts, read_image_facts
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.model_card import ModelCard, read_model_card
 from bundler.store.reach import Blobs, alone, reached
-from bundler.store.referrers import evidence
+from bundler.store.referrers import whole_evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,12 @@ def inspect(store: Store, bundle: BundleEntry) -> Inspection:
 
 
 def _rehearsal(store: Store, bundle: BundleEntry) -> Evidence | None:
-    """What is kept of a rehearsal of this very root. Raises IntegrityFailed where it is damaged."""
-    kept = evidence(store, bundle)
-    found = Evidence.parse(kept.content, f"the evidence of {bundle.name}") if kept else None
+    """What is kept of a rehearsal of this very root. What can't be read vouches for nothing, and counts as none."""
+    kept = whole_evidence(store, bundle)
+    try:
+        found = Evidence.parse(kept.content, f"the evidence of {bundle.name}") if kept else None
+    except MalformedJson:
+        return None
     return found if found and found.root == bundle.root.digest else None
 
 

@@ -67,6 +67,7 @@ def _judge(one: Probed) -> Iterator[Finding]:
         )
     elif one.report.finished or "imports" in one.report.parts:
         yield _arguments(one)
+        yield from _downloads(one)
         yield from _model(one)
         yield from counts(one.report, one.predicted, one.workload.name)
         yield from _architecture(one)
@@ -134,6 +135,18 @@ def _arguments(one: Probed) -> Finding:
         return Finding(check, Severity.BLOCK, "the probe said nothing of the arguments", why=" | ".join(one.last))
     aside = f"; not shown to it, as there is no GPU here: {', '.join(parsed.aside)}" if parsed.aside else ""
     return good(check, f"{parsed.file}: its own parser takes all {parsed.keys}{aside}")
+
+
+def _downloads(one: Probed) -> Iterator[Finding]:
+    told = [f"{found.key} names {found.value}" for found in one.report.all(said.Elsewhere)]
+    if told:
+        yield Finding(
+            one.named("downloads"),
+            Severity.BLOCK,
+            f"{'; '.join(told)}: not in the bundle, so the program would ask a hub for it",
+            why="there is no network behind the gap",
+            remedy="carry it as a model of the manifest; or take it out of `extra`",
+        )
 
 
 def _model(one: Probed) -> Iterator[Finding]:

@@ -45,6 +45,14 @@ class Parsed:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """An argument that names what is no path in the container: a hub would be asked for it."""
+
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """A model's config: `rows` is how many rows its embedding has."""
 
@@ -162,7 +170,7 @@ class Report:
 
 
 _KINDS: Mapping[str, type] = {
-    "package": Package, "import": Import, "parsed": Parsed, "config": Config, "tokenizer": Tokenizer,
+    "package": Package, "import": Import, "parsed": Parsed, "elsewhere": Elsewhere, "config": Config, "tokenizer": Tokenizer,
     "template": Template, "dataset": Counted, "whole": Whole, "registry": Registry, "resolved": Resolved,
     "answer": Answer, "failed": Failed, "not-tried": NotTried,
 }  # fmt: skip

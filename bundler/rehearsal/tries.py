@@ -14,9 +14,12 @@ _ENDED = {137: "it was killed (out of memory?)", 139: "it crashed", 142: "it too
 
 def stepped(check: str, code: int, report: Report, last: Sequence[str], seconds: float) -> Finding:
     """A training that was to end after one step: its exit code tells, and files or hosts that it missed say why."""
-    if not code:
-        return good(check, f"one training step, with loading and saving, in {format_duration(seconds)}")
     missed = ", ".join(dict.fromkeys(one.what for one in report.sightings if one.kind == "host"))
+    what = f"one training step, with loading and saving, in {format_duration(seconds)}"
+    if not code and missed:
+        return Finding(check, Severity.WARN, f"{what}; it wanted to reach {missed}, and went on without")
+    if not code:
+        return good(check, what)
     why = " | ".join(last) + (f" | it wanted to reach {missed}" if missed else "")
     what = _ENDED.get(code, f"it ended with exit code {code}")
     return Finding(check, Severity.BLOCK, f"one training step: {what}", why=why)

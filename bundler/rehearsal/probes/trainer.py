@@ -16,6 +16,11 @@ MODEL = "/bundle/model"
 STAGES = {"dpo": "rm"}
 """Trainers load under another name than their own (0.9.3, train/dpo/workflow.py)."""
 PARSERS = {"train": "get_train_args", "evaluate": "get_train_args", "merge": "get_infer_args", "api": "get_infer_args"}
+NAMES_OR_PATHS = (
+    "model_name_or_path", "adapter_name_or_path", "ref_model", "ref_model_adapters", "reward_model",
+    "reward_model_adapters",
+)  # fmt: skip
+"""Keys whose value is a path, and, where there is none, a repository of a hub (0.9.5, hparams)."""
 ON_GPUS = ("fp16", "deepspeed", "fsdp")
 """Keys whose parsing asks for a GPU, or for the launcher that starts one process for each."""
 
@@ -38,6 +43,10 @@ def arguments(plan: Plan, report: Report) -> None:
     aside = [key for key in ON_GPUS if asked.get(key)] if plan["without_gpus"] else []
     if plan["without_gpus"] and plan["kind"] in ("train", "evaluate"):
         asked = {**{key: value for key, value in asked.items() if key not in aside}, "use_cpu": True}
+    for key in NAMES_OR_PATHS:
+        for value in str(asked.get(key) or "").split(","):
+            if value.strip() and not os.path.exists(value.strip()):
+                report.say("elsewhere", key=key, value=value.strip())
     parsed = getattr(parser, PARSERS[plan["kind"]])(asked)
     kinds = {type(one).__name__.replace("Seq2Seq", ""): one for one in parsed}
     report.results |= {"asked": asked, "kinds": kinds}

@@ -19,7 +19,7 @@ from importlib.machinery import PathFinder
 from typing import Any
 
 REPORT = os.environ.get("BUNDLE_REPORT", "")
-BELOW = "/bundle/"
+BELOW = os.environ.get("BUNDLE_BELOW", "/bundle/")
 """Where the bundle's mounts lie. Files elsewhere are the image's own affair, but where a failure names them."""
 PRIVATE = ("/bundle/report", "/bundle/plan", "/bundle/probes", "/bundle/output")
 MOST = 500
