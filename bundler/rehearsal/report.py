@@ -170,9 +170,9 @@ class Report:
 
 
 _KINDS: Mapping[str, type] = {
-    "package": Package, "import": Import, "parsed": Parsed, "elsewhere": Elsewhere, "config": Config, "tokenizer": Tokenizer,
-    "template": Template, "dataset": Counted, "whole": Whole, "registry": Registry, "resolved": Resolved,
-    "answer": Answer, "failed": Failed, "not-tried": NotTried,
+    "package": Package, "import": Import, "parsed": Parsed, "elsewhere": Elsewhere, "config": Config,
+    "tokenizer": Tokenizer, "template": Template, "dataset": Counted, "whole": Whole, "registry": Registry,
+    "resolved": Resolved, "answer": Answer, "failed": Failed, "not-tried": NotTried,
 }  # fmt: skip
 
 
