@@ -18,8 +18,9 @@ from bundler.node.reading import read_facts
 from bundler.operations.rehearsal_place import Place, rehearsing, remove_containers, warn_of_rest
 from bundler.operations.verify import verify
 from bundler.rehearsal.evidence import FORMAT, Evidence, Kept
-from bundler.rehearsal.judge import Probed, judge, told_versions
+from bundler.rehearsal.judge import judge, told_versions
 from bundler.rehearsal.prediction import predictions
+from bundler.rehearsal.probed import Probed
 from bundler.rehearsal.report import Report
 from bundler.rehearsal.trial import (
     ONE_STEP,
@@ -127,7 +128,7 @@ class _Run:
         """The findings of every workload, in the order in which they run."""
         images = {image.name: image for image in self._lock.images}
         for workload in self._lock.workloads:
-            findings = tuple(self._probe(stand_in(workload, self._lock), images[workload.image]))
+            findings = tuple(self._probe(workload, images[workload.image]))
             yield from findings
             broken = any(finding.severity is Severity.BLOCK for finding in findings)
             if workload.kind == "train":
@@ -146,7 +147,7 @@ class _Run:
         known = workload.image in self.versions
         self._place.plan(workload.name, plan(workload, image, self._here, known=known))
         command = ending(self._patience, ("python3", f"{PROBES}/probe.py"))
-        _, report, last = self._container(workload, command)
+        _, report, last = self._container(stand_in(workload, self._lock), command)
         self.versions.setdefault(workload.image, {}).update(told_versions(report))
         trainer = self.versions[workload.image].get("llamafactory", "")
         predicted = predictions(workload, self._place.release.directory / "datasets", trainer)

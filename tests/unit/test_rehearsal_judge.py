@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from bundler.core.descriptor import Descriptor
@@ -12,7 +13,8 @@ from bundler.core.media_types import OCI_MANIFEST
 from bundler.manifest.lock import BuildRecord, LockedImage, Mount, Workload
 from bundler.node.findings import Finding, Severity
 from bundler.planning.datasets.verdict import DatasetVerdict, Failure
-from bundler.rehearsal.judge import Probed, judge
+from bundler.rehearsal.judge import judge
+from bundler.rehearsal.probed import Probed
 from bundler.rehearsal.report import Answer, Report, parse
 from bundler.rehearsal.tries import answered, stepped
 
@@ -107,6 +109,10 @@ def test_a_model_served_as_it_is_without_a_chat_template_warns() -> None:
     tokenizer = ("model", "tokenizer", {"tokenizer": "LlamaTokenizer", "length": 381, "chat_template": False})
     findings = found(said(PARSED, CONFIG, tokenizer), SERVE)
     assert findings["serve/chat-template"].severity is Severity.WARN
+    merged = replace(SERVE, mounts=(Mount("results/merge", "/bundle/model"),))
+    findings = found(said(PARSED, CONFIG, tokenizer), merged)
+    assert "serve/chat-template" not in findings, "LLaMA-Factory gives it the template's when it saves"
+    assert findings["serve/config"].what.endswith("(of the base model: the trained one is not made yet)")
 
 
 def data(kept: int, records: int = 3, error: str = "") -> Report:
