@@ -56,7 +56,8 @@ def main() -> None:
     report.say("python", version=sys.version.split()[0], program=shutil.which(plan["program"]) or "")
     for name, part in parts(plan["kind"]):
         report.part = os.environ["BUNDLE_PART"] = name
-        print(f"-- {name}", flush=True)
+        sys.stdout.write(f"-- {name}\n")
+        sys.stdout.flush()
         try:
             part(plan, report)
         except NotTried as reason:
