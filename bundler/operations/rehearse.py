@@ -78,7 +78,8 @@ def rehearse(
         facts = read_facts(engine, store.root)
         described = facts.engine
         able = described is not None and (described.cdi or "nvidia" in described.runtimes)
-        here = Machine(len(facts.gpus) if able else 0)
+        roomy = [gpu for gpu in facts.gpus if gpu.memory_free * 10 >= lock.hardware.memory * 9]  # as `gpu-memory`
+        here = Machine(len(roomy) if able else 0)
         remove_containers(place, engine)
         with leasing(store, "rehearse"):
             verify(store, bundle, events)
@@ -147,11 +148,11 @@ class _Run:
         known = workload.image in self.versions
         self._place.plan(workload.name, plan(workload, image, self._here, known=known))
         command = ending(self._patience, ("python3", f"{PROBES}/probe.py"))
-        _, report, last = self._container(stand_in(workload, self._lock), command)
+        code, report, last = self._container(stand_in(workload, self._lock), command)
         self.versions.setdefault(workload.image, {}).update(told_versions(report))
         trainer = self.versions[workload.image].get("llamafactory", "")
         predicted = predictions(workload, self._place.release.directory / "datasets", trainer)
-        one = Probed(workload, image, report, self._here.suffices(workload), predicted, known, last)
+        one = Probed(workload, image, report, self._here.suffices(workload), predicted, known, last, code)
         findings = judge(one)
         self._events.emit(StepEnded(step, _summary(findings, time.monotonic() - began)))
         yield from findings

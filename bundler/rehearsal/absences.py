@@ -7,12 +7,15 @@ loss is silent is in a table.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from bundler.node.findings import Finding, Severity, good
 from bundler.rehearsal.report import Failed, Report, Sighting
 
 _SHOWN = 6
+_UNREACHED = re.compile(r"offline|connect|reach|resolve|download", re.IGNORECASE)
+_URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,:;]")
 SILENT = {
     "tokenizer_config.json": "transformers then guesses the tokenizer's class, and it has no chat template and only "
     "default special tokens (tokenization_utils_base.py, from_pretrained)",
@@ -24,7 +27,21 @@ def absences(report: Report, workload: str) -> Iterator[Finding]:
     """A finding on files, and one on hosts."""
     failed = {part for part, how in report.failures.items() if isinstance(how, Failed)}
     yield _files([one for one in report.sightings if one.kind != "host"], failed, report, f"{workload}/files")
-    yield _hosts([one for one in report.sightings if one.kind == "host"], failed, f"{workload}/hosts")
+    hosts = [one for one in report.sightings if one.kind == "host"]
+    for part, how in report.failures.items():
+        if isinstance(how, Failed):
+            hosts += [Sighting("host", url, "", part) for url in urls((how.error, *how.causes))]
+    yield _hosts(hosts, failed, f"{workload}/hosts")
+
+
+def urls(texts: Iterable[str]) -> list[str]:
+    """Addresses that an error says it could not reach.
+
+    Offline, hub libraries refuse before they look a host up (huggingface_hub, utils/_http.py, OfflineModeIsEnabled;
+    transformers, utils/hub.py): no event tells of those.
+    """
+    found = (match[0] for text in texts if _UNREACHED.search(text) for match in _URL.finditer(text))
+    return list(dict.fromkeys(found))
 
 
 def _files(seen: list[Sighting], failed: set[str], report: Report, check: str) -> Finding:

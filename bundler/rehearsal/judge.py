@@ -13,6 +13,7 @@ from bundler.rehearsal.models import architecture, model
 from bundler.rehearsal.probed import Probed, failed, for_want_of_a_gpu
 from bundler.rehearsal.report import Report
 from bundler.rehearsal.trial import probed
+from bundler.rehearsal.tries import ENDED
 
 _SHOWN = 8
 _TAG = re.compile(r":v?(\d+\.\d+[\w.+-]*)")
@@ -29,7 +30,7 @@ def _judge(one: Probed) -> Iterator[Finding]:
         yield Finding(
             one.named("probe"),
             Severity.BLOCK,
-            f"the probe was ended after {at}",
+            f"the probe was ended after {at}: {ENDED.get(one.code, f'exit code {one.code}')}",
             why="the last lines of its log are: " + " | ".join(one.last) if one.last else "it said nothing",
             remedy="bundle rehearse NAME -v   # shows all that it says; --timeout gives it longer",
         )

@@ -25,7 +25,7 @@ class Probed:
     """A workload with its image, what its probe said, and whether it had the GPUs that it runs on.
 
     Of an image that is `known`, a workload before it has told versions and imports. `last` are the last lines of its
-    log, where the probe itself was ended.
+    log and `code` the exit code, where the probe itself was ended.
     """
 
     workload: Workload
@@ -35,6 +35,7 @@ class Probed:
     predicted: Mapping[str, DatasetVerdict]
     known: bool = False
     last: Sequence[str] = ()
+    code: int = 0
 
     def named(self, part: str) -> str:
         """A finding's name."""

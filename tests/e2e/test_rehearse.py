@@ -162,7 +162,19 @@ def test_5_a_job_that_would_ask_a_hub_is_named_with_what_it_wants(place: Place) 
     assert "ref_model names demo/never-carried" in found["train/downloads"]["what"]
 
 
-def test_6_ctrl_c_leaves_no_container_and_no_file(place: Place) -> None:
+def test_6_a_job_that_reaches_for_a_hub_while_it_trains_is_caught_by_its_first_step(place: Place) -> None:
+    text = only_training(place.manifest).replace(
+        "  logging_steps: 1\n", "  logging_steps: 1\n  extra: {push_to_hub: true, hub_model_id: demo/mine}\n"
+    )
+    place.build("pushes", text)
+    outcome, found = place.rehearse("pushes")
+    assert outcome.code == 13
+    assert found["train/arguments"]["severity"] == "pass"
+    assert found["train/step"]["severity"] == "block"
+    assert "it wanted to reach https://huggingface.co/" in found["train/step"]["what"]
+
+
+def test_7_ctrl_c_leaves_no_container_and_no_file(place: Place) -> None:
     command = (*place.online.program, "rehearse", "downloads", "--store", str(place.store), "-v", "--progress", "plain")
     environment = {**os.environ, **place.online.environment}
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as running:

@@ -173,8 +173,9 @@ def test_an_architecture_that_vllm_does_not_have_blocks_or_warns_where_it_has_a_
 
 def test_a_probe_that_was_killed_blocks_with_its_last_words() -> None:
     cut = parse([json.dumps({"say": "done", "part": "versions"})])
-    one = {f.check: f for f in judge(Probed(TRAIN, image(), cut, True, {}, last=("Killed",)))}["train/probe"]
-    assert (one.severity, one.what) == (Severity.BLOCK, "the probe was ended after versions")
+    one = {f.check: f for f in judge(Probed(TRAIN, image(), cut, True, {}, last=("Killed",), code=137))}["train/probe"]
+    assert one.severity is Severity.BLOCK
+    assert one.what == "the probe was ended after versions: it was killed (out of memory?)"
     assert "Killed" in one.why
 
 
@@ -187,6 +188,12 @@ def test_one_step_is_judged_by_its_end() -> None:
     assert stepped("train/step", 0, Report(), (), 3.0).severity is Severity.PASS
     died = stepped("train/step", 137, Report(), ("Killed",), 3.0)
     assert (died.severity, "out of memory" in died.what, died.why) == (Severity.BLOCK, True, "Killed")
+
+
+def test_a_step_that_died_of_a_hub_says_which_and_how() -> None:
+    last = ("    raise Offline(", "errors.OfflineModeIsEnabled: Cannot reach https://hub.example/api: offline mode.")
+    one = stepped("train/step", 1, Report(), last, 3.0)
+    assert one.what.startswith("one training step: it wanted to reach https://hub.example/api, and ended: errors.Off")
 
 
 def test_an_answer_must_say_something() -> None:

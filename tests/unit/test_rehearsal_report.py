@@ -126,6 +126,14 @@ def test_a_host_that_was_looked_for_is_named_and_blocks_what_failed_of_it() -> N
     assert "transformers/utils/hub.py:400" in died.what
 
 
+def test_an_address_that_a_library_refused_to_ask_as_it_is_offline_is_named() -> None:
+    """Hub libraries look no host up then, so no event tells of it; their words do."""
+    error = "OSError: We couldn't connect to 'https://huggingface.co' to load the files"
+    assert "https://huggingface.co " in judged([], model=Failed(error))["train/hosts"].what
+    documentation = "ValueError: see https://docs.example/page."
+    assert judged([], model=Failed(documentation))["train/hosts"].severity is Severity.PASS
+
+
 WATCHED = """
 import os, pathlib, shutil, socket, subprocess, sys, tempfile
 below = sys.argv[1]

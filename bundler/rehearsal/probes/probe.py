@@ -93,8 +93,8 @@ def follow_interpreter(program: str) -> None:
     with open(found, "rb") as file:
         line = file.readline(4096)
     words = line[2:].split() if line.startswith(b"#!") else []
-    other = os.fsdecode(words[0]) if words else ""
-    if len(words) == 1 and os.path.isfile(other) and other != sys.executable:
+    other = os.fsdecode(words[0]) if len(words) == 1 else ""
+    if "python" in os.path.basename(other) and os.path.isfile(other) and other != sys.executable:
         os.environ[_REPLACED] = other
         os.execv(other, [other, *sys.argv])
 
