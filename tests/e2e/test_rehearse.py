@@ -102,7 +102,7 @@ def test_1_what_works_behind_the_gap_is_rehearsed_clean_and_trains_a_step(place:
     assert place.left_behind() == []
 
 
-def test_2_the_evidence_is_shown_for_this_root_alone_and_travels_with_a_push(place: Place) -> None:
+def test_2_the_evidence_is_shown_for_this_root_alone_and_outlives_gc_and_the_same_build(place: Place) -> None:
     """Evidence that stayed with another root would vouch for bytes that nobody tried."""
     shown = place.online("inspect", "demo", "--store", place.store, "-o", "json").json["rehearsal"]
     assert shown["root"] == str(Store(place.store).find("demo").root.digest)
