@@ -11,6 +11,7 @@ from bundler.cli.dry_run import document as dry_document
 from bundler.cli.dry_run import text as dry_text
 from bundler.cli.lock import document as lock_document
 from bundler.cli.lock import text as lock_text
+from bundler.core import hint
 from bundler.core.events import Events
 from bundler.core.size import format_duration, format_size
 from bundler.manifest.settings import Settings
@@ -86,5 +87,7 @@ def command(
         f"{lock_text(result.locked)}\n"
         f"{result.bundle.name} is built: {format_size(result.bytes)} in {format_duration(result.seconds)} ({fetched})\n"
         f"  root {result.bundle.root.digest}\n"
-        f"  store {store}" + (f"\n{export_text(exported)}" if exported else ""),
+        f"  store {store}\n"
+        f"  next: {hint.bundle('rehearse', result.bundle.name, store=store)}   # runs it here as the node will"
+        + (f"\n{export_text(exported)}" if exported else ""),
     )

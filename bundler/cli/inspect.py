@@ -71,6 +71,7 @@ def _document(found: Inspection) -> dict[str, object]:
             }
             for workload in found.workloads
         ],
+        "rehearsal": {**to_json(found.rehearsal), "passed": found.rehearsal.passed} if found.rehearsal else None,
     }
 
 
@@ -113,8 +114,24 @@ def _tree(found: Inspection) -> Node:
             Node("artifacts", artifacts),
             *([Node("workloads", workloads)] if workloads else []),
             Node(f"needs {_hardware(found.hardware)}"),
+            _rehearsal(found),
         ],
     )
+
+
+def _rehearsal(found: Inspection) -> Node:
+    """When this root was rehearsed, and what did not pass."""
+    kept = found.rehearsal
+    if kept is None:
+        return Node("not rehearsed")
+    said = ", ".join(f"{number} {word}" for word, number in kept.count().items())
+    line = f"rehearsed {kept.when} on {kept.machine} with {kept.engine}: {said}"
+    versions = [
+        Node(f"{image}: " + ", ".join(f"{name} {version}" for name, version in seen.items()))
+        for image, seen in kept.versions.items()
+    ]
+    rest = (one for one in kept.findings if one.severity != "pass")
+    return Node(line, [*versions, *(Node(f"{one.severity}  {one.check}  {one.what}"[:_LONGEST]) for one in rest)])
 
 
 def _columns(artifact: Artifact) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ VERBS: dict[str, dict[str, str]] = {
     "On the machine with internet": {
         "plan": "Predict the GPU memory that a manifest takes.",
         "lock": "Resolve a manifest to digests, and say what moved.",
+        "rehearse": "Run a bundle here as the node will, before it travels.",
         "export": "Write a bundle to disks and sticks, as plain tars.",
         "schema": "Print the manifest's JSON schema.",
     },

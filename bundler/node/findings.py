@@ -10,10 +10,11 @@ from bundler.core.errors import CheckRefused
 
 
 class Severity(enum.Enum):
-    """Worst first. `cannot read` is a result of its own: neither good nor bad."""
+    """Worst first. `cannot read` and `not tried` are results of their own: neither good nor bad."""
 
     BLOCK = "block"
     UNREADABLE = "cannot read"
+    NOT_TRIED = "not tried"
     WARN = "warn"
     PASS = "pass"
 

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import UsageInvalid
+from bundler.core.strict_json import MalformedJson
 from bundler.manifest.lock import Hardware, LockedFiles, LockedImage, Workload
+from bundler.rehearsal.evidence import Evidence
 from bundler.store.closure import children, closure
 from bundler.store.contents import read_lock
 from bundler.store.image_config import ImageFacts, read_image_facts
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.model_card import ModelCard, read_model_card
 from bundler.store.reach import Blobs, alone, reached
+from bundler.store.referrers import whole_evidence
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,10 @@ class Artifact:
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """A bundle. `bytes` counts each blob once, `alone` is what `gc --drop` would free, None where it is not
-    known: a manifest of another bundle there is damaged."""
+    known: a manifest of another bundle there is damaged.
+
+    `rehearsal` is what is kept of a rehearsal of this very root: the root does not cover it.
+    """
 
     bundle: BundleEntry
     agent: str
@@ -51,6 +57,7 @@ class Inspection:
     blobs: int
     bytes: int
     alone: int | None
+    rehearsal: Evidence | None = None
 
 
 def inspect(store: Store, bundle: BundleEntry) -> Inspection:
@@ -82,7 +89,18 @@ def inspect(store: Store, bundle: BundleEntry) -> Inspection:
         len(size),
         sum(size.values()),
         None if damaged else sum(own.values()),
+        _rehearsal(store, bundle),
     )
+
+
+def _rehearsal(store: Store, bundle: BundleEntry) -> Evidence | None:
+    """What is kept of a rehearsal of this very root. What can't be read vouches for nothing, and counts as none."""
+    kept = whole_evidence(store, bundle)
+    try:
+        found = Evidence.parse(kept.content, f"the evidence of {bundle.name}") if kept else None
+    except MalformedJson:
+        return None
+    return found if found and found.root == bundle.root.digest else None
 
 
 def rendered_file(store: Store, bundle: BundleEntry, path: str) -> str:

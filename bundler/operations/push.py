@@ -10,11 +10,13 @@ from pathlib import Path
 from bundler.core.descriptor import Descriptor
 from bundler.core.errors import DoneInPart, IntegrityFailed, NoSpace
 from bundler.core.events import Events, StepEnded, StepStarted
+from bundler.core.media_types import EVIDENCE
 from bundler.core.size import format_size
 from bundler.store.closure import Member, closure
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
+from bundler.store.referrers import whole_evidence
 from bundler.transport import receipts
 from bundler.transport.place import Place
 from bundler.transport.receipts import Receipt, Tally
@@ -96,8 +98,7 @@ def push(
     """
     began = time.monotonic()
     with leasing(store, "push"):
-        members = whole(store, bundle)
-        entries = entries_of(store, bundle)
+        members, entries = carried(store, bundle)
         agent = read_lock(store, bundle).agent.blob.digest
         holdings = remote.survey()
         present = [member for member in members if holdings.has(member.blob)]
@@ -136,6 +137,20 @@ def push(
     return PushResult(receipt.host, receipt.directory, sent, receipt.present, moved, seconds, path, receipt)
 
 
+def carried(store: Store, bundle: BundleEntry) -> tuple[tuple[Member, ...], tuple[Descriptor, ...]]:
+    """What a push brings: the bundle, what the index lists of it, and the evidence of its rehearsal where there is any.
+
+    Raises BundleIncomplete, BundleReplaced.
+    """
+    members, entries = whole(store, bundle), entries_of(store, bundle)
+    kept = whole_evidence(store, bundle)
+    if kept is None or store.missing(member.blob for member in kept.members):
+        return members, entries
+    there = {member.blob.digest for member in members}
+    more = (member for member in kept.members if member.blob.digest not in there)
+    return (*members, *more), (*entries, kept.entry)
+
+
 def whole(store: Store, bundle: BundleEntry) -> tuple[Member, ...]:
     """A bundle's blobs, all there. Raises BundleIncomplete."""
     members = closure(store, bundle.root)
@@ -165,14 +180,13 @@ def check_room(missing: Iterable[Member], holdings: Holdings, place: Place) -> N
 
 
 def entries_of(store: Store, bundle: BundleEntry) -> tuple[Descriptor, ...]:
-    """What the index lists of a bundle: its root, and its artifacts by their names.
+    """What the index lists of a bundle: its root, and its artifacts by their names; not what only refers to it.
 
     Raises BundleReplaced where a build has put another root in its place since it was looked up.
     """
     name = str(bundle.name)
-    found = tuple(
-        entry for entry in store.index() if entry.reference == name or (entry.reference or "").startswith(f"{name}/")
-    )
+    of_it = (e for e in store.index() if e.reference == name or (e.reference or "").startswith(f"{name}/"))
+    found = tuple(entry for entry in of_it if entry.artifact_type != EVIDENCE)
     if bundle.root.digest not in {entry.digest for entry in found}:
         raise BundleReplaced(bundle, store)
     return found

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_size
-from bundler.operations.push import check_room, whole
+from bundler.operations.push import carried, check_room
 from bundler.store.closure import Member
 from bundler.store.layout import BundleEntry, Store
 from bundler.store.leases import leasing
@@ -68,7 +68,7 @@ def plan_push(
     """
     events.emit(StepStarted(STEP_LOOK))
     with leasing(store, "push"):
-        members = whole(store, bundle)
+        members, _ = carried(store, bundle)
         holdings = remote.look()
     missing = [member for member in members if not holdings.has(member.blob)]
     check_room(missing, holdings, remote.place)

@@ -12,6 +12,7 @@ from bundler.manifest.lock import Lock
 from bundler.sources.oci_manifest import twin
 from bundler.store.contents import place_agent
 from bundler.store.layout import BundleEntry, Store
+from bundler.store.referrers import whole_evidence
 
 
 class BundleIncomplete(IntegrityFailed):
@@ -57,9 +58,11 @@ def record(wanted: Lock, store: Store) -> BundleEntry:
         "manifests": [entry.to_json() for entry in listed],
     }
     root = replace(store.put(canonical(document), OCI_INDEX), artifact_type=BUNDLE).named(str(name))
-    store.record((root, *named))
+    made = BundleEntry(name, root)
+    kept = whole_evidence(store, made)  # a bundle that comes out as it was stays rehearsed
+    store.record((root, *named, *((kept.entry,) if kept else ())))
     place_agent(store, wanted.agent.blob.digest)
-    return BundleEntry(name, root)
+    return made
 
 
 def _titled(blob: Descriptor, title: str) -> Descriptor:

@@ -23,6 +23,7 @@ FLOORS = (
     {"transport", "media", "planning", "workloads", "report"},
     {"engine"},
     {"sources", "node", "agent"},
+    {"rehearsal"},
     {"operations"},
     {"cli"},
 )

@@ -1,0 +1,201 @@
+"""`rehearse`: the bundle does on this machine what the node will make it do, before it travels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from bundler import __version__
+from bundler.core.events import Events, StepEnded, StepStarted
+from bundler.core.size import format_duration
+from bundler.engine.docker import DockerEngine
+from bundler.engine.durable_images import LoadNotes
+from bundler.engine.load import load
+from bundler.manifest.lock import Lock, LockedImage, Workload
+from bundler.node.findings import Finding, Severity, worst_first
+from bundler.node.reading import read_facts
+from bundler.operations.rehearsal_place import Place, rehearsing, remove_containers, warn_of_rest
+from bundler.operations.verify import verify
+from bundler.rehearsal.evidence import FORMAT, Evidence, Kept
+from bundler.rehearsal.judge import judge, told_versions
+from bundler.rehearsal.prediction import predictions
+from bundler.rehearsal.probed import Probed
+from bundler.rehearsal.report import Report
+from bundler.rehearsal.trial import (
+    ONE_STEP,
+    PROBES,
+    Machine,
+    chat_plan,
+    ending,
+    plan,
+    program,
+    stand_in,
+)
+from bundler.rehearsal.tries import answered, stepped
+from bundler.store.contents import read_lock
+from bundler.store.layout import BundleEntry, Store
+from bundler.store.leases import leasing
+from bundler.store.referrers import attach
+
+STEP, ANSWER = "step", "answer"
+_IN_FULL = {STEP: "one training step", ANSWER: "one answer"}
+PATIENCE = 3600
+"""Seconds that each container may take: to tokenise a large dataset, to read large weights once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What was found, worst first, and as what it is kept. `loaded` are images that this run brought to the engine."""
+
+    evidence: Evidence
+    findings: tuple[Finding, ...]
+    loaded: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing blocks."""
+        return self.evidence.passed
+
+
+def rehearse(
+    store: Store,
+    bundle: BundleEntry,
+    events: Events,
+    *,
+    without: frozenset[str] = frozenset(),
+    patience: int = PATIENCE,
+) -> Rehearsal:
+    """Run each workload's container with a probe in the place of its command; then, where all the GPUs that it needs
+    are here, one training step and one answer, but for what is in `without` (STEP, ANSWER).
+
+    The result is kept in the store. Raises EngineFailed, IntegrityFailed, LockedByAnother, NoSpace.
+    """
+    began = time.monotonic()
+    with rehearsing(store, bundle) as place:
+        lock = read_lock(store, bundle)
+        engine = DockerEngine.connect()
+        facts = read_facts(engine, store.root)
+        described = facts.engine
+        able = described is not None and (described.cdi or "nvidia" in described.runtimes)
+        roomy = [gpu for gpu in facts.gpus if gpu.memory_free * 10 >= lock.hardware.memory * 9]  # as `gpu-memory`
+        here = Machine(len(roomy) if able else 0)
+        remove_containers(place, engine)
+        with leasing(store, "rehearse"):
+            verify(store, bundle, events)
+            images = load(store, bundle.name, lock.images, engine, events, LoadNotes(place.notes))
+            place.prepare(store, lock)
+            run = _Run(store, lock, place, engine, images.ids, here, events, patience, without)
+            findings = worst_first(run.all())
+            LoadNotes(place.notes).settle(lock.images)
+            found = Evidence(
+                format=FORMAT,
+                bundle=str(bundle.name),
+                root=bundle.root.digest,
+                when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                program=__version__,
+                engine=f"docker {described.version}" if described else "docker",
+                machine=", ".join(gpu.name for gpu in facts.gpus) or f"{facts.cores} cores, no GPU",
+                gpus=here.gpus,
+                seconds=round(time.monotonic() - began, 1),
+                versions=run.versions,
+                findings=tuple(map(Kept.of, findings)),
+            )
+            attach(store, bundle, found.encode())
+    warn_of_rest(place, events)
+    return Rehearsal(found, findings, images.loaded)
+
+
+class _Run:
+    """One rehearsal: a container after the other."""
+
+    def __init__(
+        self,
+        store: Store,
+        lock: Lock,
+        place: Place,
+        engine: DockerEngine,
+        ids: dict[str, str],
+        here: Machine,
+        events: Events,
+        patience: int,
+        without: frozenset[str],
+    ) -> None:
+        self._store, self._lock, self._place, self._engine, self._ids = store, lock, place, engine, ids
+        self._here, self._events, self._patience, self._without = here, events, patience, without
+        self.versions: dict[str, dict[str, str]] = {}
+
+    def all(self) -> Iterator[Finding]:
+        """The findings of every workload, in the order in which they run."""
+        images = {image.name: image for image in self._lock.images}
+        for workload in self._lock.workloads:
+            findings = tuple(self._probe(workload, images[workload.image]))
+            yield from findings
+            broken = any(finding.severity is Severity.BLOCK for finding in findings)
+            if workload.kind == "train":
+                yield self._in_full(workload, broken, STEP)
+            elif workload.is_service and chat_plan(workload, self._lock.question, self._patience):
+                yield self._in_full(workload, broken, ANSWER)
+
+    def _probe(self, workload: Workload, image: LockedImage) -> Iterator[Finding]:
+        if workload.runtime:
+            text = f"its image has no Python to ask, but {workload.runtime}"
+            yield Finding(f"{workload.name}/probe", Severity.NOT_TRIED, text)
+            return
+        step = f"rehearse {workload.name}"
+        self._events.emit(StepStarted(step))
+        began = time.monotonic()
+        known = workload.image in self.versions
+        self._place.plan(workload.name, plan(workload, image, self._here, known=known))
+        command = ending(self._patience, ("python3", f"{PROBES}/probe.py"))
+        code, report, last = self._container(stand_in(workload, self._lock), command)
+        self.versions.setdefault(workload.image, {}).update(told_versions(report))
+        trainer = self.versions[workload.image].get("llamafactory", "")
+        predicted = predictions(workload, self._place.release.directory / "datasets", trainer)
+        one = Probed(workload, image, report, self._here.suffices(workload), predicted, known, last, code)
+        findings = judge(one)
+        self._events.emit(StepEnded(step, _summary(findings, time.monotonic() - began)))
+        yield from findings
+
+    def _in_full(self, workload: Workload, broken: bool, part: str) -> Finding:
+        """One step, or one answer, by the workload's own command; or why it was not tried."""
+        check = f"{workload.name}/{part}"
+        reason = ""
+        if part in self._without:
+            reason = "left out, as asked"
+        elif broken:
+            reason = "what blocks comes first"
+        elif not self._here.suffices(workload):
+            reason = f"it takes {workload.gpus} GPUs, and this machine has {self._here.gpus or 'none'}"
+        elif part == ANSWER and not self._place.has_what_is_mounted(workload):
+            reason = "it serves what a training makes, and no step was made"
+        if reason:
+            return Finding(check, Severity.NOT_TRIED, f"{_IN_FULL[part]}: {reason}")
+        self._events.emit(StepStarted(check))
+        began = time.monotonic()
+        finding = self._step(workload, check) if part == STEP else self._answer(workload, check)
+        self._events.emit(StepEnded(check, _summary((finding,), time.monotonic() - began)))
+        return finding
+
+    def _step(self, workload: Workload, check: str) -> Finding:
+        began = time.monotonic()
+        command = ending(self._patience, (*program(workload), *ONE_STEP), STEP)
+        code, report, last = self._container(workload, command)
+        return stepped(check, code, report, last, time.monotonic() - began)
+
+    def _answer(self, workload: Workload, check: str) -> Finding:
+        asked = chat_plan(workload, self._lock.question, self._patience)
+        self._place.plan(workload.name, asked)
+        command = ending(self._patience, ("python3", f"{PROBES}/chat.py"), ANSWER)
+        code, report, last = self._container(stand_in(workload, self._lock), command)
+        return answered(check, code, report, last)
+
+    def _container(self, workload: Workload, command: tuple[str, ...]) -> tuple[int, Report, tuple[str, ...]]:
+        image, here = self._ids[workload.image], self._here
+        return self._place.run(self._store, self._lock, workload, image, here, command, self._engine, self._events)
+
+
+def _summary(findings: tuple[Finding, ...], seconds: float) -> str:
+    bad = [finding for finding in findings if finding.severity in (Severity.BLOCK, Severity.WARN)]
+    said = f"{len(bad)} of {len(findings)} findings are bad" if bad else f"{len(findings)} findings, none bad"
+    return f"{said}, {format_duration(seconds)}"
