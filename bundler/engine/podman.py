@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import docker
-from docker.errors import APIError
+from docker.errors import APIError, NotFound
 
 from bundler.engine import cdi
 from bundler.engine.dialect import TMP
@@ -44,7 +44,7 @@ class Podman:
         ) as answer:
             _require(answer)
             for line in answer.iter_lines():
-                if error := json.loads(line).get("error"):
+                if line and (error := json.loads(line).get("error")):
                     raise EngineFailed(f"the engine could not take in {reference}", because=str(error))
 
     def create(self, spec: ContainerSpec) -> str:
@@ -133,4 +133,5 @@ def _require(answer: Any) -> None:
             explanation = answer.json().get("cause") or answer.json().get("message")
         except ValueError:
             explanation = answer.text
-        raise APIError(explanation or answer.reason, response=answer, explanation=explanation)
+        kind = NotFound if answer.status_code == http.HTTPStatus.NOT_FOUND else APIError
+        raise kind(explanation or answer.reason, response=answer, explanation=explanation)
