@@ -197,11 +197,12 @@ def test_where_nothing_is_up_the_command_that_is_told_works_as_it_is_pasted(tmp_
 
 
 def test_status_imports_neither_the_engines_sdk_nor_what_it_never_shows(tmp_path: Path) -> None:
-    """People run it in loops, and the agent compiles each module that it imports at every start."""
+    """People run it in loops, and the agent compiles each module that it imports at every start. (Which engine is meant
+    is asked of the settings, but by the agent, which has no YAML to read them with.)"""
     store = Store.create(tmp_path / "store")
     code = (
         "import sys; from bundler.cli.main import cli\n"
-        f"cli.main(['status', '--store', {str(store.root)!r}], standalone_mode=False)\n"
+        f"cli.main(['status', '--engine', 'auto', '--store', {str(store.root)!r}], standalone_mode=False)\n"
         "dear = {'docker', 'pydantic', 'yaml', 'bundler.cli.progress', 'bundler.manifest.settings'}\n"
         "sys.exit(', '.join(dear & sys.modules.keys()) or 0)"
     )
