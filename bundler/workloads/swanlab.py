@@ -19,6 +19,7 @@ import contextlib, os, shutil, sqlite3, subprocess, sys, time
 SECONDS = 2
 source, copy, *command = sys.argv[1:]
 database = "runs.swanlab"
+whole = os.path.join(source, database)
 seen = {}
 
 def state(path):
@@ -26,9 +27,9 @@ def state(path):
         found = os.stat(path)
         return found.st_mtime_ns, found.st_size
 
-def changed(path, *also):
-    now = [state(one) for one in (path, *also)]
-    return now if now[0] and seen.get(path) != now else None
+def changed(path):
+    now = state(path)
+    return now if now and seen.get(path) != now else None
 
 def mirror():
     for where, _, names in os.walk(source):
@@ -39,21 +40,23 @@ def mirror():
             if not name.startswith(database) and (now := changed(path)):
                 shutil.copyfile(path, os.path.join(there, name))
                 seen[path] = now
-    path = os.path.join(source, database)
-    if now := changed(path, path + "-wal"):
+    now = [state(whole), state(whole + "-wal")]
+    # Its log grows before what is in it counts: what was written a moment ago is copied once more.
+    recent = any(one and one[0] > time.time_ns() - 5 * SECONDS * 10**9 for one in now)
+    if now[0] and (recent or seen.get(whole) != now):
         # Without a log of its own nobody writes it: then it is opened as what can't change, for SQLite could not
         # make the log's index in a directory that is read-only.
         how = "mode=ro" if now[1] else "immutable=1"
-        with contextlib.closing(sqlite3.connect(f"file:{path}?{how}", uri=True)) as one:
+        with contextlib.closing(sqlite3.connect(f"file:{whole}?{how}", uri=True)) as one:
             with contextlib.closing(sqlite3.connect(os.path.join(copy, database))) as other:
                 one.backup(other)
-        seen[path] = now
+        seen[whole] = now
 
 def attempt():
     # A file that is written right now, or gone again, is looked at in the next round.
     with contextlib.suppress(OSError, sqlite3.Error):
         mirror()
-    return os.path.exists(os.path.join(copy, database))
+    return whole in seen
 
 for name in os.listdir(copy):
     path = os.path.join(copy, name)

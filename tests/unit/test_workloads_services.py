@@ -151,9 +151,12 @@ def test_the_copy_of_the_curves_follows_a_database_that_is_being_written(tmp_pat
     database.execute("pragma journal_mode=wal")
     database.execute("create table tag (name)")
 
-    def tags() -> list[str]:
-        with closing(sqlite3.connect(copy / "runs.swanlab")) as copied:
-            return [name for (name,) in copied.execute("select name from tag")]
+    def tags() -> list[str] | None:
+        try:
+            with closing(sqlite3.connect(f"file:{copy / 'runs.swanlab'}?mode=ro", uri=True)) as copied:
+                return [name for (name,) in copied.execute("select name from tag")]
+        except sqlite3.OperationalError:  # not there yet, or being written
+            return None
 
     idle = (sys.executable, "-c", "import signal; signal.pause()")
     with subprocess.Popen([sys.executable, "-c", MIRROR, str(logs), str(copy), *idle], process_group=0) as mirror:
