@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bundler import __version__
+from bundler.core.errors import UsageInvalid
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
@@ -58,6 +59,17 @@ class Rehearsal:
         return self.evidence.passed
 
 
+class NothingToRehearse(UsageInvalid):
+    """A bundle that runs nothing: results, or models that are only carried."""
+
+    def __init__(self, bundle: BundleEntry) -> None:
+        super().__init__(
+            f"{bundle.name} has nothing to rehearse",
+            because="it names no job and no service",
+            hint="bundle list   # name a bundle that trains or serves",
+        )
+
+
 def rehearse(
     store: Store,
     bundle: BundleEntry,
@@ -69,11 +81,13 @@ def rehearse(
     """Run each workload's container with a probe in the place of its command; then, where all the GPUs that it needs
     are here, one training step and one answer, but for what is in `without` (STEP, ANSWER).
 
-    The result is kept in the store. Raises EngineFailed, IntegrityFailed, LockedByAnother, NoSpace.
+    The result is kept in the store. Raises NothingToRehearse, EngineFailed, IntegrityFailed, LockedByAnother, NoSpace.
     """
     began = time.monotonic()
+    lock = read_lock(store, bundle)
+    if not lock.workloads:
+        raise NothingToRehearse(bundle)
     with rehearsing(store, bundle) as place:
-        lock = read_lock(store, bundle)
         engine = DockerEngine.connect()
         facts = read_facts(engine, store.root)
         described = facts.engine

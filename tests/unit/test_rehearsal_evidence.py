@@ -19,6 +19,7 @@ from bundler.operations.inspect import inspect
 from bundler.operations.push import carried
 from bundler.operations.record import record
 from bundler.operations.rehearsal_place import _read, rehearsing
+from bundler.operations.rehearse import NothingToRehearse, rehearse
 from bundler.rehearsal.evidence import FORMAT, Evidence, Kept
 from bundler.store.contents import read_lock
 from bundler.store.layout import BundleEntry, Store
@@ -151,6 +152,14 @@ def test_a_second_rehearsal_at_once_is_refused_and_all_is_gone_when_the_first_is
             pass
         assert run.exists()
     assert not run.exists()
+
+
+def test_a_bundle_that_runs_nothing_is_not_called_rehearsed(store: Store) -> None:
+    bundle = make_bundle(store)
+    with pytest.raises(NothingToRehearse) as refused:
+        rehearse(store, bundle, Silence())
+    assert refused.value.exit_code == 2
+    assert evidence(store, bundle) is None
 
 
 def test_a_report_that_a_container_made_a_link_or_a_pipe_is_not_followed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from bundler.node.findings import Finding, Severity
 from bundler.rehearsal import probes
 from bundler.rehearsal.absences import absences
-from bundler.rehearsal.report import Counted, Failed, NotTried, Package, Report, Sighting, parse
+from bundler.rehearsal.report import Counted, Failed, Import, NotTried, Package, Report, Sighting, parse
 from bundler.rehearsal.trial import scripts
 
 NEIGHBOURS = {"probe", "trainer", "server"}
@@ -49,7 +49,7 @@ def test_a_line_that_is_none_of_ours_is_counted_and_changes_nothing(raw: str) ->
 
 def test_what_is_said_is_read_by_part_with_how_each_part_ended() -> None:
     lines = [
-        line("python", "", version="3.11.2", program="/opt/venv/bin/llamafactory-cli"),
+        line("python", "", version="3.11.2", interpreter="/opt/venv/bin/python3"),
         line("dataset", name="pumps", split="dataset", records=3, kept=2, error=""),
         line("done"),
         line("failed", "model", error="OSError: no file", causes=["ValueError: inner"]),
@@ -185,6 +185,37 @@ def test_a_watched_process_and_its_children_tell_what_they_missed_and_nothing_el
         ("stat", "/model/of-a-child", "model"),
         ("host", "hub.invalid:443", "model"),
     }
+
+
+def test_the_probe_runs_in_the_python_of_the_workloads_program_and_goes_on_after_a_failure(tmp_path: Path) -> None:
+    """An image may have several: what is imported by another than the program's own proves nothing."""
+    for name, text in scripts().items():
+        (tmp_path / name).write_text(text)
+    other = tmp_path / "python-of-the-program"
+    other.symlink_to(sys.executable)
+    program = tmp_path / "tool"
+    program.write_text(f"#!{other}\n")
+    program.chmod(0o755)
+    plan = {
+        "kind": "a kind without a probe", "program": str(program), "arguments": [], "without_gpus": True,
+        "packages": ["pytest", "not-installed-anywhere"], "imports": ["json", "not_there_at_all"],
+    }  # fmt: skip
+    (tmp_path / "plan.json").write_text(json.dumps(plan))
+    environment = {"BUNDLE_PLAN": str(tmp_path / "plan.json"), "BUNDLE_REPORT": str(tmp_path)}
+    subprocess.run(
+        [sys.executable, tmp_path / "probe.py"], env={**os.environ, **environment}, check=True, capture_output=True
+    )
+    lines = (tmp_path / "probe.jsonl").read_text().splitlines()
+    assert json.loads(lines[0])["interpreter"] == str(other)
+    found = parse(lines)
+    assert found.finished
+    assert found.noise == 0
+    assert found.parts == ("versions", "imports")
+    assert [(one.name, bool(one.version)) for one in found.all(Package)] == [
+        ("pytest", True), ("not-installed-anywhere", False),
+    ]  # fmt: skip
+    json_, missing = found.all(Import)
+    assert (json_.error, missing.error) == ("", "ModuleNotFoundError: No module named 'not_there_at_all'")
 
 
 def test_the_probes_stand_on_the_standard_library_alone_until_they_ask_the_image() -> None:

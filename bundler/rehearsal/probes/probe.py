@@ -53,7 +53,7 @@ def main() -> None:
         plan = json.load(file)
     follow_interpreter(plan["program"])
     report = Report(os.path.join(REPORT, "probe.jsonl"))
-    report.say("python", version=sys.version.split()[0], program=shutil.which(plan["program"]) or "")
+    report.say("python", version=sys.version.split()[0], interpreter=sys.executable)
     for name, part in parts(plan["kind"]):
         report.part = os.environ["BUNDLE_PART"] = name
         sys.stdout.write(f"-- {name}\n")
