@@ -142,11 +142,11 @@ def main() -> None:
             said = {"version": version, "template": name, "stage": stage, "info": info, "records": records}
             with kept.open("a") as file:
                 file.write(json.dumps(said | {"lengths": theirs["lengths"]}, ensure_ascii=False) + "\n")
-        if theirs["lengths"] == watch.all:
+        if theirs.get("lengths") == watch.all:
             same += len(watch.all)
         else:
             differ += 1
-            print(number, stage, info["formatting"], theirs["error"], theirs["lengths"], watch.all, sep="\n  ")
+            print(number, stage, info["formatting"], theirs["error"], theirs.get("lengths"), watch.all, sep="\n  ")
     oracle.kill()
     print(f"{name}: {same} records of {count} cases have the same length; {differ} cases differ")
 

@@ -102,6 +102,15 @@ def test_openai_is_refused_by_the_version_that_does_not_know_it(tmp_path: Path) 
     assert judge(path, description, version=(0, 9, 3)).failure is not None
 
 
+def test_a_tool_call_in_tags_is_taken_by_the_versions_that_know_them(tmp_path: Path) -> None:
+    """Refused, it would cost a user of 0.9.4 or 0.9.5 a dataset that trains (their data/formatter.py)."""
+    call = 'so: <tool_call>{"name": "f", "arguments": {}}</tool_call>'
+    turns = [{"from": "human", "value": "q"}, {"from": "function_call", "value": call}]
+    path = write(tmp_path / "d.json", [{"conversations": turns}])
+    assert judge(path, Description("sharegpt"), version=(0, 9, 3)).failure is not None
+    assert judge(path, Description("sharegpt"), version=(0, 9, 5)).kept == 1
+
+
 def test_media_are_counted_and_looked_for(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(b"")
     description = Description(columns=Columns(images="images"))

@@ -122,10 +122,20 @@ def test_texts_are_counted_in_groups_and_a_huge_one_in_parts_so_that_memory_is_b
         assert abs(part - all_of_it) <= 4 * (len(text) // 250), "a few tokens for each cut"
 
 
-def test_a_call_whose_thoughts_are_told_otherwise_from_0_9_4_on_ends_nothing() -> None:
+def test_thoughts_before_a_call_are_told_from_it_as_each_version_does() -> None:
+    """0.9.4 and 0.9.5 keep the empty line behind them, which 0.9.3 loses."""
+    call, words = '{"name": "f", "arguments": {}}', ("<think>\n", "\n</think>\n\n")
+    content = f"<think>\na\n</think>\n\n{call}"
+    wrapped = called(call, "qwen")
+    assert wrapped.startswith("<tool_call>")
+    assert called(content, "qwen") == f"<think>\na\n</think>{wrapped}"
+    assert called(content, "qwen", words) == f"<think>\na\n</think>\n\n{wrapped}"
+    assert called(f"so<tool_call>{call}</tool_call>", "qwen", words) == f"so{wrapped}"
+
+
+def test_what_is_no_call_by_one_version_s_pattern_ends_nothing() -> None:
     content = '<think>a</think>{"name": "f", "arguments": {"x": "</think>"}}'
     assert called(content, "qwen") == content
-    assert called('{"name": "f", "arguments": {}}', "qwen").startswith("<tool_call>")
 
 
 def test_a_template_that_is_not_known_counts_the_text_alone(tmp_path: Path) -> None:

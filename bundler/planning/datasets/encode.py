@@ -15,6 +15,7 @@ BATCH = 1000
 """Records that are processed together (`preprocessing_batch_size`), and written together (datasets' writer)."""
 
 _GREEDY = re.compile(r"<think>(.*)</think>", re.DOTALL)
+_TAGGED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _SHORT = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 PLACEHOLDERS = (("images", "<image>"), ("videos", "<video>"), ("audios", "<audio>"))
 """0.9.3, extras/constants.py."""
@@ -74,6 +75,9 @@ class Encoder:
 
     def _function(self, content: str) -> None:
         """A tool's call: JSON with name and arguments (0.9.3, data/formatter.py, FunctionFormatter)."""
+        tagged = _TAGGED.search(content) if self.version >= (0, 9, 4) else None
+        if tagged:  # what is around the tags is kept as text
+            content = tagged[1]
         thought = (_GREEDY if self.version < (0, 9, 4) else _SHORT).search(content)
         if thought:
             content = content.replace(thought[0], "")

@@ -45,6 +45,7 @@ class Template:
     default_system: str = ""
     tool_format: str = "default"
     thought_words: tuple[str, str] = ("<think>", "</think>")
+    call_words: tuple[str, str] | None = None
     empty_thought: str = "<think>\n\n</think>\n\n"
     stop_words: tuple[str, ...] = ()
     efficient_eos: bool = False
@@ -79,7 +80,7 @@ class Template:
                 self._write(made, self.system, system)
         for number, (role, content) in enumerate(messages):
             if role == FUNCTION:
-                self._write(made, self.function, called(content, self.tool_format))
+                self._write(made, self.function, called(content, self.tool_format, self.call_words))
             elif role == OBSERVATION:
                 self._write(made, self.observation, content)
             elif role == ASSISTANT:
@@ -149,6 +150,7 @@ def template(name: str, version: str, extra: Mapping[str, Any] | None = None) ->
         default_system=str(extra.get("default_system") or given.get("default_system", "")),
         tool_format=form,
         thought_words=(begin, end),
+        call_words=None if version.startswith("0.9.3") else (begin, end),
         empty_thought=f"{begin}\n\n{end}\n\n" if version.startswith("0.9.3") else f"{begin}{end}",
         stop_words=tuple(given.get("stop_words", ())),
         efficient_eos=efficient,

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 _THOUGHT = re.compile(r"<think>(.*)</think>", re.DOTALL)
+_TAGGED = re.compile(r"<tool_call>(.*?)</tool_call>", re.DOTALL)
 _QWEN = (
     "\n\n# Tools\n\nYou may call one or more functions to assist with the user query.\n\n"
     "You are provided with function signatures within <tools></tools> XML tags:\n<tools>%s"
@@ -43,18 +44,25 @@ def described(tools: str, form: str) -> str:
     return f"[AVAILABLE_TOOLS] {_json(wrapped)}[/AVAILABLE_TOOLS]"
 
 
-def called(content: str, form: str) -> str:
+def called(content: str, form: str, thoughts: tuple[str, str] | None = None) -> str:
     """What stands in the answer for a call, or a list of calls, in JSON; thoughts before it stay.
 
-    Where thoughts are told from the call otherwise, as from 0.9.4 on, and nothing is left that is a call: the content.
+    `thoughts` are the template's words around them, by which 0.9.4 and 0.9.5 tell them from the call; 0.9.3 has one
+    pattern for all (data/formatter.py, FunctionFormatter). Where nothing is left that is a call: the content.
     """
-    thought = _THOUGHT.search(content)
+    call = _TAGGED.search(content) if thoughts else None
+    if call:  # what is around the tags stays, in 0.9.4 and 0.9.5
+        before, rest = content.replace(call[0], ""), call[1]
+    else:
+        begin, end = map(re.escape, thoughts or ("", ""))
+        thought = (re.compile(f"{begin}(.*?){end}", re.DOTALL) if thoughts else _THOUGHT).search(content)
+        before, rest = (thought[0], content.replace(thought[0], "")) if thought else ("", content)
     try:
-        given = json.loads(content.replace(thought[0], "") if thought else content)
+        given = json.loads(rest)
         calls = [(str(one["name"]), one["arguments"]) for one in (given if isinstance(given, list) else [given])]
     except (ValueError, KeyError, TypeError):
         return content
-    return (thought[0] if thought else "") + _calls(calls, form)
+    return before + _calls(calls, form)
 
 
 def _calls(calls: list[tuple[str, Any]], form: str) -> str:
