@@ -345,25 +345,6 @@ def test_the_agent_is_replaced_when_it_differs(session: Session, store: Path) ->
     assert (store / "bundle").stat().st_ino == written
 
 
-def test_without_openssl_it_hashes_with_coreutils(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = ("cat", "chmod", "cp", "dd", "df", "ln", "ls", "mkdir", "mv", "rm", "sha256sum", "sync", "truncate", "wc")
-    tools = (*files, "date", "sh", "sleep", "sort", "timeout", "tr", "uname")
-    bare = tmp_path / "bin"
-    bare.mkdir()
-    for tool in tools:
-        (bare / tool).symlink_to(shutil.which(tool) or tool)
-    monkeypatch.setenv("PATH", str(bare))
-    session = prepared(tmp_path / "store")
-    assert put(session, DATA) == f"ok {HEX}"
-    session.close()
-    (bare / "sync").unlink()
-    (bare / "timeout").unlink()
-    session = start(tmp_path / "store")
-    session.request("prepare")
-    assert session.answer() == "lacks sync timeout"
-    session.close()
-
-
 def test_a_profile_that_prints_does_not_disturb(tmp_path: Path) -> None:
     text = program(str(tmp_path / "store"))
     session = Session(Launch(("sh", "-c", f"echo Welcome; echo; echo to the host; {launcher(text)}")), text, stall=20)
