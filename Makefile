@@ -20,10 +20,10 @@ demo-down: setup ## stop all that the demo has started
 	@$(PY) -m scripts.demo down
 
 test: setup-tests ## every test, with real registry, SSH host and engines
-	@$(PY) -m pytest --numprocesses 2 --dist loadgroup
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile
 
 test-fast: setup ## the tests that need nothing but Python
-	@$(PY) -m pytest --numprocesses 2 --dist loadgroup tests/unit
+	@$(PY) -m pytest --numprocesses 2 --dist loadfile tests/unit
 
 lint: setup ## ruff and mypy
 	@$(PY) -m ruff check .

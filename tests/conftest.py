@@ -8,10 +8,12 @@ BUNDLE_KEEP_WORLD leaves everything up afterwards.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -29,22 +31,31 @@ _KEEP = bool(os.environ.get("BUNDLE_KEEP_WORLD"))
 _TEST_NODE = "test"
 T = TypeVar("T")
 
+ASKS_FOR_THE_WORLD = re.compile(
+    r"\b(?:registry: Registry|online_engine: Engine|node: Node|base_image: str|pumps: Path)\b"
+    r'|getfixturevalue\("registry"\)'
+)
+"""How a module's text shows that a test of it has a part of the world. There is one world, in one process."""
 
-WORLD = {"world"}
-"""Who has this fixture, by whatever way, uses the checkout's world, of which there is one."""
-WHOLE = {"test_world.py", "test_blob_sources.py", "test_journey.py", "test_services.py"}
-"""Modules that are of the world in all their parts, or ask for it while they run."""
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Share the tests out over two processes: those of the world go one after the other, in one of them; beside it the
+    other takes all other modules, each whole. The longest share is begun first. (xdist's own groups are lost: pytest
+    9.2 does not see the names that it gives them.)"""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Share the tests out: those of the world go one after the other, in one process; beside them another takes all
-    other modules, whole. The longest group, the world's, is begun first."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    for item in items:
-        of_world = item.path.name in WHOLE or not WORLD.isdisjoint(getattr(item, "fixturenames", ()))
-        item.add_marker(pytest.mark.xdist_group("world" if of_world else item.path.stem))
+    @cache
+    def share(module: str) -> str:
+        return "the world" if ASKS_FOR_THE_WORLD.search((config.rootpath / module).read_text()) else module
+
+    class Shares(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return share(nodeid.partition("::")[0])
+
+    return Shares(config, log)
 
 
 def _borrowed(world: World, part: T, start: Callable[[], bool], stop: Callable[[], object]) -> Iterator[T]:
@@ -64,7 +75,7 @@ def world() -> Iterator[World]:
             try:
                 claim.bind(f"\0bundle-world-{run}")  # held as long as this process lives, and no file
             except OSError:
-                pytest.fail("two processes of one run use the world: name this test's module in WHOLE (conftest.py)")
+                pytest.fail("a second process asks for the world: ASKS_FOR_THE_WORLD (conftest.py) does not see how")
         yield World(tied=not _KEEP)
 
 

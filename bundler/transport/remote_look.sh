@@ -1,5 +1,14 @@
 # What the far end asks of its host before anything is sent. remote.sh, which comes behind it, calls these functions.
 
+# Whether dd takes as many bytes as it is told to: one that reads further would eat the next request. 2 if it is killed.
+counts() {
+    case $(printf abcdef | { dd bs=2 iflag=fullblock,count_bytes count=3 2>/dev/null; printf " $? "; cat; }) in
+    'abc 0 def') ;;
+    *' 1'[3-9]?' '*) return 2 ;;
+    *) return 1 ;;
+    esac
+}
+
 # Says what the host lacks. Chooses what hashes.
 tools() {
     lacking=
@@ -7,10 +16,12 @@ tools() {
         command -v $tool >/dev/null || lacking="$lacking $tool"
     done
     [ -z "$lacking" ] || { say "lacks$lacking"; return 1; }
-    # A dd that reads further than it was told to would eat the next request.
-    case $(printf abcdef | { dd bs=2 iflag=fullblock,count_bytes count=3 2>/dev/null; printf " $? "; cat; }) in
-    'abc 0 def') ;;
-    *' 1'[3-9]?' '*) say 'killed dd'; return 1 ;;
+    counts
+    found=$?
+    [ $found -ne 1 ] || { counts; found=$?; } # whoever is killed beside dd leaves less, as a dd does that reads too far
+    case $found in
+    0) ;;
+    2) say 'killed dd'; return 1 ;;
     *) say 'lacks dd of GNU coreutils 8.16 or newer'; return 1 ;;
     esac
     # Where coreutils hash without the processor's SHA instructions, openssl is five times as fast.
