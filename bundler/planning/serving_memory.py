@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bundler.planning.shape import DecoderShape
@@ -66,7 +65,9 @@ def kv_bytes_per_token(shape: DecoderShape, setting: ServingSetting) -> int:
 
 
 def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
-    """What vLLM refuses of tensor and pipeline parallelism (config.py, verify_with_parallel_config; linear.py)."""
+    """What vLLM refuses of tensor and pipeline parallelism (config.py, verify_with_parallel_config; linear.py), and of
+    the length of a sequence.
+    """
     tensor, found = setting.tensor, []
     if shape.heads % tensor:
         found.append(f"{shape.heads} attention heads can't be divided by tensor_parallel {tensor}")
@@ -76,14 +77,10 @@ def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str
         found.append(f"the intermediate size can't be divided by tensor_parallel {tensor}")
     if setting.pipeline > shape.layers:
         found.append(f"{shape.layers} layers are fewer than pipeline_parallel {setting.pipeline}")
+    length = 0 if shape.stretched or setting.stretched else setting.max_model_len or 0
+    if 0 < shape.max_positions < length:  # config.py, _get_and_verify_max_len
+        found.append(f"a sequence of {length} is above the model's own {shape.max_positions} (max_position_embeddings)")
     return tuple(found)
-
-
-def _length_problems(shape: DecoderShape, setting: ServingSetting) -> Iterator[str]:
-    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len)."""
-    length, own = setting.max_model_len or 0, shape.max_positions
-    if own and length > own and not (shape.stretched or setting.stretched):
-        yield f"max_model_len {length} is above the model's own {own} (max_position_embeddings)"
 
 
 def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -> ServingPlan:
@@ -105,7 +102,7 @@ def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -
     per_token = kv_bytes_per_token(shape, setting)
     tokens = cache // per_token // BLOCK * BLOCK
     wanted = setting.max_model_len or shape.max_positions
-    problems = [*parallel_problems(shape, setting), *_length_problems(shape, setting)]
+    problems = list(parallel_problems(shape, setting))
     if tokens < max(1, wanted):
         problems.append(f"the KV cache holds {tokens} tokens, fewer than a sequence of {wanted}")
     return ServingPlan(

@@ -14,8 +14,10 @@ from bundler.manifest.findings import KeyPath, Problem, shown
 from bundler.manifest.pins import read_pins
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
+from bundler.manifest.version import Version
 
-_NEAT_UNTIL = "4.53.0"
+_NEAT_FROM, _NEAT_BELOW = Version("0.9.4"), Version("0.9.5")
+_NEAT_TRANSFORMERS = "4.53.0"
 
 _OPTIONAL = {
     "use_adam_mini": "adam-mini",
@@ -43,30 +45,6 @@ def packaged(manifest: Manifest) -> Iterator[Problem]:
             yield Problem(path, shown(value), f"an image that has {package}", because, concerns=concerns)
 
 
-def newer_than_it_goes(manifest: Manifest) -> Iterator[Problem]:
-    """LF 0.9.4 packs so below transformers 4.53 alone, and refuses to start with a newer one (hparams/parser.py)."""
-    from packaging.version import InvalidVersion, Version
-
-    train = manifest.train
-    image = manifest.images.get(train.image) if train else None
-    if not train or not train.neat_packing or str(train.llamafactory) != "0.9.4":
-        return
-    if not isinstance(image, DockerfileImage):
-        return
-    pin = read_pins(image.dockerfile.resolved).get("transformers")
-    try:
-        newer = pin is not None and Version(pin.version) >= Version(_NEAT_UNTIL)
-    except InvalidVersion:
-        return
-    if pin and newer:
-        because = (
-            f"the image has {pin.shown('transformers')}, and LLaMA-Factory 0.9.4 packs so below {_NEAT_UNTIL} alone"
-        )
-        concerns = (("images", train.image, "dockerfile"),)
-        yield Problem(("train", "neat_packing"), "true", "'packing: true', or an image with an older transformers",
-                      because, concerns=concerns)  # fmt: skip
-
-
 def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
     if train.deepspeed != "none":
         yield ("train", "deepspeed"), train.deepspeed, "deepspeed"
@@ -82,7 +60,6 @@ def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
         yield ("train", "swanlab"), train.swanlab.mode, "swanlab"
     if train.swanlab and train.swanlab.mode == "local":  # swanlab 0.6.3, data/callbacker/local.py
         yield ("train", "swanlab", "mode"), train.swanlab.mode, "swanboard"
-
     for argument, package in _OPTIONAL.items():
         if train.extra.get(argument):
             yield ("train", "extra", argument), train.extra[argument], package
@@ -95,6 +72,25 @@ def _reports(train: Train) -> tuple[object, ...]:
     return tuple(named) if isinstance(named, list) else (named,)
 
 
+def neat_packing(manifest: Manifest) -> Iterator[Problem]:
+    """LF 0.9.4 takes no `neat_packing` with transformers 4.53 or newer (hparams/parser.py, get_train_args)."""
+    from packaging.version import Version as Release
+
+    train = manifest.train
+    image = manifest.images.get(train.image) if train else None
+    if not train or not train.neat_packing or not isinstance(image, DockerfileImage):
+        return
+    if not _NEAT_FROM <= train.llamafactory < _NEAT_BELOW:
+        return
+    pin = read_pins(image.dockerfile.resolved).get("transformers")
+    if pin and pin.version and Release(pin.version) >= Release(_NEAT_TRANSFORMERS):
+        because = f"LLaMA-Factory {train.llamafactory} refuses it with transformers {_NEAT_TRANSFORMERS} and newer"
+        because += f", and the image has {pin.shown('transformers')}"
+        concerns = (("train", "llamafactory"), ("images", train.image, "dockerfile"))
+        expected = f"'packing: true', or transformers below {_NEAT_TRANSFORMERS}"
+        yield Problem(("train", "neat_packing"), "true", expected, because, concerns=concerns)
+
+
 def _template(directory: Path) -> str:
     try:
         return (directory / "Dockerfile.j2").read_text(encoding="utf-8")
@@ -102,4 +98,4 @@ def _template(directory: Path) -> str:
         return ""
 
 
-RULES = (packaged, newer_than_it_goes)
+RULES = (packaged, neat_packing)
