@@ -64,10 +64,16 @@ def kv_bytes_per_token(shape: DecoderShape, setting: ServingSetting) -> int:
     return 2 * -(-shape.layers // setting.pipeline) * heads * shape.head_dim * setting.kv_bytes
 
 
+def length_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
+    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len); SGLang 0.4.6 only warns."""
+    length, own = setting.max_model_len or 0, shape.max_positions
+    if length <= own or not own or shape.stretched or setting.stretched:
+        return ()
+    return (f"a sequence of {length} is above the model's own {own} (max_position_embeddings)",)
+
+
 def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
-    """What vLLM refuses of tensor and pipeline parallelism (config.py, verify_with_parallel_config; linear.py), and of
-    the length of a sequence.
-    """
+    """What vLLM refuses of tensor and pipeline parallelism (config.py, verify_with_parallel_config; linear.py)."""
     tensor, found = setting.tensor, []
     if shape.heads % tensor:
         found.append(f"{shape.heads} attention heads can't be divided by tensor_parallel {tensor}")
@@ -77,9 +83,6 @@ def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str
         found.append(f"the intermediate size can't be divided by tensor_parallel {tensor}")
     if setting.pipeline > shape.layers:
         found.append(f"{shape.layers} layers are fewer than pipeline_parallel {setting.pipeline}")
-    length = 0 if shape.stretched or setting.stretched else setting.max_model_len or 0
-    if 0 < shape.max_positions < length:  # config.py, _get_and_verify_max_len
-        found.append(f"a sequence of {length} is above the model's own {shape.max_positions} (max_position_embeddings)")
     return tuple(found)
 
 
@@ -103,6 +106,7 @@ def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -
     tokens = cache // per_token // BLOCK * BLOCK
     wanted = setting.max_model_len or shape.max_positions
     problems = list(parallel_problems(shape, setting))
+    problems += length_problems(shape, setting)
     if tokens < max(1, wanted):
         problems.append(f"the KV cache holds {tokens} tokens, fewer than a sequence of {wanted}")
     return ServingPlan(
