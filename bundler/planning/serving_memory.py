@@ -65,7 +65,7 @@ def kv_bytes_per_token(shape: DecoderShape, setting: ServingSetting) -> int:
 
 
 def length_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
-    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len); SGLang 0.4.6 only warns."""
+    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len)."""
     length, own = setting.max_model_len or 0, shape.max_positions
     if length <= own or not own or shape.stretched or setting.stretched:
         return ()
