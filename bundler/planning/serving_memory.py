@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from bundler.planning.shape import DecoderShape
@@ -64,14 +65,6 @@ def kv_bytes_per_token(shape: DecoderShape, setting: ServingSetting) -> int:
     return 2 * -(-shape.layers // setting.pipeline) * heads * shape.head_dim * setting.kv_bytes
 
 
-def length_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
-    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len)."""
-    length, own = setting.max_model_len or 0, shape.max_positions
-    if length <= own or not own or shape.stretched or setting.stretched:
-        return ()
-    return (f"a sequence of {length} is above the model's own {own} (max_position_embeddings)",)
-
-
 def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str, ...]:
     """What vLLM refuses of tensor and pipeline parallelism (config.py, verify_with_parallel_config; linear.py)."""
     tensor, found = setting.tensor, []
@@ -84,6 +77,13 @@ def parallel_problems(shape: DecoderShape, setting: ServingSetting) -> tuple[str
     if setting.pipeline > shape.layers:
         found.append(f"{shape.layers} layers are fewer than pipeline_parallel {setting.pipeline}")
     return tuple(found)
+
+
+def _length_problems(shape: DecoderShape, setting: ServingSetting) -> Iterator[str]:
+    """vLLM refuses a length above the model's own (config.py, _get_and_verify_max_len)."""
+    length, own = setting.max_model_len or 0, shape.max_positions
+    if own and length > own and not (shape.stretched or setting.stretched):
+        yield f"max_model_len {length} is above the model's own {own} (max_position_embeddings)"
 
 
 def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -> ServingPlan:
@@ -105,8 +105,7 @@ def serve_memory(shape: DecoderShape, setting: ServingSetting, gpu_bytes: int) -
     per_token = kv_bytes_per_token(shape, setting)
     tokens = cache // per_token // BLOCK * BLOCK
     wanted = setting.max_model_len or shape.max_positions
-    problems = list(parallel_problems(shape, setting))
-    problems += length_problems(shape, setting)
+    problems = [*parallel_problems(shape, setting), *_length_problems(shape, setting)]
     if tokens < max(1, wanted):
         problems.append(f"the KV cache holds {tokens} tokens, fewer than a sequence of {wanted}")
     return ServingPlan(

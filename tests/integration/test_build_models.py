@@ -98,6 +98,22 @@ serve: {{image: serve, vllm: "0.8.5.post1", model: base, name: big}}
     )  # the registry is what is missing now
 
 
+def test_a_model_without_its_tokenizer_is_refused_before_weights_or_images_are_asked_for(
+    bundle: Bundle, manifest: Path, ms: ModelScope
+) -> None:
+    manifest.write_text(f"""{BOTH}
+images: {{serve: {{registry: "127.0.0.1:9/vllm/vllm-openai:v0.8.5.post1"}}}}
+serve: {{image: serve, vllm: "0.8.5.post1", model: base, name: big}}
+""")
+    for verb in ("build", "lock"):
+        outcome = bundle(verb, manifest, check=False)
+        assert outcome.code == 13
+        assert "model base: it has no tokenizer" in refusal(outcome)
+        assert "--accept model" in refusal(outcome)
+    assert ms.faults.count() == 0
+    assert bundle("build", manifest, "--accept", "model", check=False).code == 14  # now the registry is missing
+
+
 def test_models_and_datasets_by_url_are_built(bundle: Bundle, tmp_path: Path) -> None:
     data = b'[{"instruction": "a", "input": "", "output": "b"}]'
     with ScriptedServer() as server:
@@ -160,19 +176,3 @@ def test_a_build_that_is_killed_while_it_takes_files_from_a_cache_ends_well_the_
     bundle("build", manifest)
     bundle("verify", "both")
     assert list(partial.iterdir()) == []
-
-
-def test_a_model_without_its_tokenizer_is_refused_before_weights_or_images_are_asked_for(
-    bundle: Bundle, manifest: Path, ms: ModelScope
-) -> None:
-    manifest.write_text(f"""{BOTH}
-images: {{serve: {{registry: "127.0.0.1:9/vllm/vllm-openai:v0.8.5.post1"}}}}
-serve: {{image: serve, vllm: "0.8.5.post1", model: base, name: big}}
-""")
-    for verb in ("build", "lock"):
-        outcome = bundle(verb, manifest, check=False)
-        assert outcome.code == 13
-        assert "model base: it has no tokenizer" in refusal(outcome)
-        assert "--accept model" in refusal(outcome)
-    assert ms.faults.count() == 0
-    assert bundle("build", manifest, "--accept", "model", check=False).code == 14  # now the registry is missing
