@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bundler.core.errors import CheckRefused
+from bundler.core.events import Events, Warned
 from bundler.manifest.lock import LockedFiles
 from bundler.manifest.names import TRAINED
 from bundler.manifest.schema import Manifest
@@ -44,11 +45,21 @@ class ModelLacksFiles(CheckRefused):
         )
 
 
-def require_whole(manifest: Manifest, path: Path, models: Sequence[LockedFiles], accepted: Sequence[str]) -> None:
-    """Raises ModelLacksFiles where a model that is used lacks something, unless `model` is accepted."""
+def require_whole(
+    manifest: Manifest, path: Path, models: Sequence[LockedFiles], events: Events, accepted: Sequence[str]
+) -> None:
+    """Raises ModelLacksFiles where a model that is used lacks something, unless `model` is accepted.
+
+    One without any weights is told of and not refused: a config.json alone is enough to plan with.
+    """
     used = {service.model for _, service in manifest.services_of(ModelService)} - {TRAINED}
     used |= {manifest.train.model} if manifest.train else set()
-    problems = [f"model {model.name}: {one}" for model in models if model.name in used for one in lacking(model)]
+    problems: list[str] = []
+    for model in models:
+        if model.name in used and not any(file.path.endswith(_WEIGHTS) for file in model.files):
+            events.emit(Warned(f"model {model.name} has no weights: it can be planned with, not trained or served"))
+        elif model.name in used:
+            problems += (f"model {model.name}: {one}" for one in lacking(model))
     if problems and CHECK not in accepted:
         raise ModelLacksFiles(path, problems)
 
@@ -62,5 +73,3 @@ def lacking(model: LockedFiles) -> Iterator[str]:
         yield "it has no config.json, which says what kind of model it is"
     if not any(paths.issuperset(files) for files in _TOKENIZERS):
         yield "it has no tokenizer (tokenizer.json, tokenizer.model, or vocab.json with merges.txt)"
-    if not any(path.endswith(_WEIGHTS) for path in paths):
-        yield "it has no weights (*.safetensors)"

@@ -149,7 +149,7 @@ class _Resolver:
         agent = self.store.put(executable(), AGENT)
         # What is built comes last: by then all else is known, and it is refused at once where it does not fit.
         models = tuple(self._model(name, model) for name, model in sorted(manifest.models.items()))
-        require_whole(manifest, path, models, accepted)
+        require_whole(manifest, path, models, self.events, accepted)
         datasets = tuple(self._dataset(name, dataset) for name, dataset in sorted(manifest.datasets.items()))
         memory: tuple[GpuMemory, ...] = ()
         self._bring_configs(manifest, models)

@@ -91,7 +91,7 @@ def rehearse(
         engine = DockerEngine.connect()
         facts = read_facts(engine, store.root)
         described = facts.engine
-        able = described is not None and (described.cdi or "nvidia" in described.runtimes)
+        able = described is not None and described.offers_gpus
         roomy = [gpu for gpu in facts.gpus if gpu.memory_free * 10 >= lock.hardware.memory * 9]  # as `gpu-memory`
         here = Machine(len(roomy) if able else 0)
         remove_containers(place, engine)
@@ -108,7 +108,7 @@ def rehearse(
                 root=bundle.root.digest,
                 when=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 program=__version__,
-                engine=f"docker {described.version}" if described else "docker",
+                engine=f"{described.product} {described.version}" if described else "docker",
                 machine=", ".join(gpu.name for gpu in facts.gpus) or f"{facts.cores} cores, no GPU",
                 gpus=here.gpus,
                 seconds=round(time.monotonic() - began, 1),

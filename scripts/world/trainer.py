@@ -61,7 +61,10 @@ def install(directory: Path, wheels: Path) -> bool:
         (str(torch),),  # takes a processor, while the others take the network
         ("--require-hashes", "--only-binary=:all:", "--requirement", str(directory / "lock.txt")),
     )
-    _pip(directory, ("--require-hashes", "--no-build-isolation", "--requirement", str(directory / "sources.txt")))
+    _pip(
+        directory,
+        ("--require-hashes", "--use-pep517", "--no-build-isolation", "--requirement", str(directory / "sources.txt")),
+    )
     for name in _UNUSED:
         shutil.rmtree(site / name)
     stamp.write_text(made_of)

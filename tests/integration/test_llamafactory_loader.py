@@ -13,6 +13,8 @@ from tests.oracle.compare_datasets import LOADER, TEMPLATE, agree, ours, theirs
 from tests.oracle.process import Judge
 from tests.unit.test_datasets import CASES
 
+pytestmark = pytest.mark.timeout(900)  # the first makes the environment, and imports it
+
 
 @pytest.fixture(scope="module")
 def loader(trainer: Path, world: World) -> Iterator[Judge]:

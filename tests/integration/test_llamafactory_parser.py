@@ -25,6 +25,8 @@ MORE = {
     "one-gpu": {"target.count": 1, "serve.tensor_parallel": 1},
 }
 
+pytestmark = pytest.mark.timeout(900)  # the first makes the environment, and imports it
+
 
 @pytest.fixture(scope="module")
 def parser(trainer: Path) -> Iterator[Judge]:

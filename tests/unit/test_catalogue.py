@@ -60,7 +60,7 @@ def of_files(given: dict[str, Any], directory: Path) -> Told:
     """What `lock` says of a model that consists of these files."""
     locked = tuple(LockedFile(name, Digest.of(name.encode()), 1) for name in given["files"])
     model = LockedFiles("base", "hub", Descriptor("x", Digest.of(b""), 0), locked)
-    return refused(lambda: require_whole(manifest(directory, {}), Path("MANIFEST"), (model,), ()))
+    return refused(lambda: require_whole(manifest(directory, {}), Path("MANIFEST"), (model,), Silence(), ()))
 
 
 def of_plan(given: dict[str, Any], directory: Path) -> Told:

@@ -9,6 +9,7 @@ from manifest_cases import REMOVED, manifest
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
+from bundler.core.events import Event, Silence, Warned
 from bundler.manifest.lock import LockedFile, LockedFiles
 from bundler.operations.judge_models import ModelLacksFiles, lacking, require_whole
 
@@ -25,10 +26,9 @@ def model(*paths: str, name: str = "base") -> LockedFiles:
     [
         (("config.json", "model.safetensors"), ["no tokenizer"]),
         (("tokenizer.json", "model.safetensors"), ["no config.json"]),
-        (("config.json", "tokenizer.json"), ["no weights"]),
         (("config.json", "vocab.json", "model.safetensors"), ["no tokenizer"]),  # without merges.txt
         (("config.json", "sub/tokenizer.json", "model.safetensors"), ["no tokenizer"]),
-        (("README.md",), ["no config.json", "no tokenizer", "no weights"]),
+        (("README.md",), ["no config.json", "no tokenizer"]),
     ],
 )
 def test_each_file_that_is_missed_is_named(paths: tuple[str, ...], words: list[str]) -> None:
@@ -52,9 +52,22 @@ def test_a_model_that_has_what_it_needs_is_taken(paths: tuple[str, ...]) -> None
 def test_only_models_that_are_used_are_judged_and_a_person_can_let_them_pass(tmp_path: Path) -> None:
     wanted, bare = manifest(tmp_path, {}), model("config.json", "model.safetensors")
     with pytest.raises(ModelLacksFiles, match="lacks files") as caught:
-        require_whole(wanted, WHERE, (bare,), ())
+        require_whole(wanted, WHERE, (bare,), Silence(), ())
     assert "--accept model" in (caught.value.hint or "")
-    require_whole(wanted, WHERE, (bare,), ("model",))
-    require_whole(wanted, WHERE, (model("a.txt", name="unused"),), ())
+    require_whole(wanted, WHERE, (bare,), Silence(), ("model",))
+    require_whole(wanted, WHERE, (model("a.bin", name="unused"),), Silence(), ())
     carried = manifest(tmp_path, {"train": REMOVED, "serve": REMOVED, "ask": REMOVED})
-    require_whole(carried, WHERE, (bare,), ())
+    require_whole(carried, WHERE, (bare,), Silence(), ())
+
+
+def test_a_config_alone_is_enough_to_plan_with_and_said_to_be_no_more(tmp_path: Path) -> None:
+    heard: list[Event] = []
+
+    class Heard:
+        def emit(self, event: Event) -> None:
+            heard.append(event)
+
+    require_whole(manifest(tmp_path, {}), WHERE, (model("config.json"),), Heard(), ())
+    (warned,) = heard
+    assert isinstance(warned, Warned)
+    assert "has no weights" in warned.text

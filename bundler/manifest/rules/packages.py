@@ -60,7 +60,6 @@ def _needed(train: Train) -> Iterator[tuple[KeyPath, object, str]]:
         yield ("train", "swanlab"), train.swanlab.mode, "swanlab"
     if train.swanlab and train.swanlab.mode == "local":  # swanlab 0.6.3, data/callbacker/local.py
         yield ("train", "swanlab", "mode"), train.swanlab.mode, "swanboard"
-
     for argument, package in _OPTIONAL.items():
         if train.extra.get(argument):
             yield ("train", "extra", argument), train.extra[argument], package
