@@ -28,6 +28,7 @@ from bundler.store.layout import Store
     "--timeout", type=click.IntRange(min=1), default=PATIENCE, show_default=True, help="Seconds for each container."
 )
 @options.store
+@options.engine
 @options.output
 @options.running("rehearse")
 def command(bundle: str, without: tuple[str, ...], timeout: int, store: Path, output: str, events: Events) -> int:

@@ -137,4 +137,4 @@ def test_a_peak_is_never_below_the_weights_and_lies_in_its_interval(
 def test_checkpointing_and_sharding_never_take_more_activations(shape: DecoderShape, setting: TrainingSetting) -> None:
     one = replace(setting, world=1, sharding="none")
     kept = train_memory(shape, replace(one, checkpointing=False)).peak_bytes
-    assert train_memory(shape, replace(one, checkpointing=True)).peak_bytes <= kept * 1.25
+    assert train_memory(shape, replace(one, checkpointing=True)).peak_bytes <= kept * 1.3
