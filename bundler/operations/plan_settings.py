@@ -12,8 +12,8 @@ from bundler.planning.sglang_memory import CAPTURED, chunk
 from bundler.planning.training_memory import is_measured as setting_is_measured
 from bundler.workloads.train_arguments import precision
 
-PAIRED = ("dpo", "rm", "kto")
-"""Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
+_NO_REFERENCE = ("orpo", "simpo")
+"""Losses of dpo that look at no other model (LF 0.9.3, hparams/finetuning_args.py, use_ref_model)."""
 
 _POSITIONS = ("rope_scaling", "rope_theta", "hf_overrides")
 """vLLM's flags in `extra` by which a model reaches further than its config says."""
@@ -26,7 +26,8 @@ def training_setting(train: Train, target: Target) -> TrainingSetting:
     return TrainingSetting(
         method="qlora" if train.quantization == "nf4" else train.method,
         batch=train.batch_size,
-        sequences=2 if train.stage in PAIRED else 1,
+        stage=train.stage,
+        reference=train.stage == "kto" or (train.stage == "dpo" and train.preference.loss not in _NO_REFERENCE),
         cutoff_len=train.cutoff_len,
         rank=train.lora.rank,
         checkpointing=not extra.get("disable_gradient_checkpointing", False),
@@ -42,7 +43,7 @@ def training_setting(train: Train, target: Target) -> TrainingSetting:
 
 def is_measured(train: Train, setting: TrainingSetting) -> bool:
     """Whether the formulas were compared with GPUs for such a training (docs/memory.md)."""
-    return train.stage in ("sft", "pt") and not train.unsloth and setting_is_measured(setting)
+    return not train.unsloth and setting_is_measured(setting)
 
 
 def quantization(service: VllmService | SglangService, files: str | None) -> str | None:

@@ -149,5 +149,6 @@ def _fsdp(shape: DecoderShape, setting: TrainingSetting, trainable: int, frozen:
     )
     if setting.offload:
         host = found.weights + found.adapter + found.states + found.gradients
-        return replace(found, weights=0.0, adapter=0.0, states=0.0, gradients=0.0, update=0.0, host=host)
+        found = replace(found, weights=0.0, adapter=0.0, states=0.0, gradients=0.0, update=0.0, host=host)
+        return replace(found, root_gradients=0.0)  # part of `gradients`
     return found
