@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from planning_cases import ANY_SHAPES, REAL_SHAPES, TRAININGS, shape_of
+from planning_cases import ANY_SHAPES, CONFIGS, REAL_SHAPES, TRAININGS, shape_of
 
 from bundler.planning import DecoderShape, MemoryPlan, TrainingSetting, train_memory
 from bundler.planning.shape import ShapeUnknown
@@ -90,6 +90,18 @@ def test_what_is_trained_is_counted_as_the_frameworks_count_it(run: dict[str, An
 
 def test_the_median_error_on_runs_that_the_derivation_did_not_see_is_below_five_percent() -> None:
     assert statistics.median(abs(error_of(run)) for run in MEASURED if run["heldout"]) < 0.05
+
+
+def test_a_model_that_reaches_a_million_tokens_is_planned() -> None:
+    """Qwen2.5-7B-Instruct-1M states 1,010,000 positions."""
+    config = json.loads((CONFIGS / "qwen2.5-7b/config.json").read_text())
+    assert DecoderShape.parse(config | {"max_position_embeddings": 1_010_000}).max_positions == 1_010_000
+
+
+def test_offloaded_gradients_are_not_taken_off_a_second_time() -> None:
+    """FSDP's root has its part of gradients that the host holds: the end of backward was negative by it."""
+    offloaded = TrainingSetting("full", sharding="fsdp", offload=True, world=2, cutoff_len=16, checkpointing=False)
+    assert train_memory(shape_of("llama-3.1-8b"), offloaded).breakdown["gradients"] == 0
 
 
 def test_a_model_whose_shape_is_unknown_is_named() -> None:
