@@ -2,7 +2,8 @@
 
 `python -m scripts.trainer_templates LLAMAFACTORY.whl`. The source is read, not run: the templates are the calls of
 `register_template` in data/template.py, and a model's own is that of its group in extras/constants.py, where
-LLaMA-Factory takes it for a chat model. Base models that a multimodal group lists beside their chat models are left out.
+LLaMA-Factory takes it for a chat model. Base models that a multimodal group lists beside
+their chat models are left out.
 """
 
 from __future__ import annotations

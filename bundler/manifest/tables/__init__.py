@@ -97,7 +97,8 @@ def templates(version: str) -> Templates | None:
     if not table.is_file():
         return None
     made = json.loads(table.read_text())
-    return Templates(frozenset(made["templates"]), frozenset(made["efficient_eos"]), made["models"], tuple(map(frozenset, made["alike"])))
+    alike = tuple(frozenset(group) for group in made["alike"])
+    return Templates(frozenset(made["templates"]), frozenset(made["efficient_eos"]), made["models"], alike)
 
 
 @cache
