@@ -29,12 +29,14 @@ from bundler.planning import (
     train_memory,
     verdict,
 )
+from bundler.planning.advice import Verdict
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.disk import Machine, machines, unpacked
 from bundler.planning.duration import Duration, Rate, StepName, duration
 from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
 from bundler.planning.serving_memory import BYTES
 from bundler.planning.steps import Schedule, Steps, steps
+from bundler.planning.training_memory import HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +127,28 @@ def _train(
         why["train"] = f"model {manifest.train.model}: {config.why}"
         return None
     setting = training_setting(manifest.train, manifest.target)
-    memory = train_memory(config.shape, setting)
+    memory, measured = train_memory(config.shape, setting), is_measured(manifest.train, setting)
     return TrainPlan(
         memory,
-        verdict(memory, gpu_bytes),
+        _judged(memory, gpu_bytes, manifest.train, measured=measured),
         advise(config.shape, setting, gpu_bytes),
-        measured=is_measured(manifest.train, setting),
+        measured=measured,
         steps=counted,
     )
+
+
+def _judged(memory: MemoryPlan, gpu_bytes: int, train: Train, *, measured: bool) -> Verdict:
+    """The verdict; where no such training was measured it is `does not fit` only if even the least is too much.
+
+    The least is the low end of the interval. Unsloth has kernels of its own, which keep far fewer activations and no
+    whole logits, and by how much is not known: there it is what is held between the steps.
+    """
+    said = verdict(memory, gpu_bytes)
+    if measured or said != "does not fit":
+        return said
+    parts = memory.breakdown
+    least = sum(parts[name] for name in HELD) if train.unsloth else memory.low_bytes
+    return "tight" if least + parts["cuda_context"] + parts["nccl"] <= gpu_bytes else said
 
 
 def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan | None:

@@ -15,6 +15,8 @@ CONTEXT = 804_000_000  # seen on an H100, CUDA 13.0, torch 2.11: memory of the d
 NCCL = {"none": 0.9e9, "fsdp": 1.0e9}  # seen on two H100 (NVLink, NVLS off), beyond the context of one GPU
 NCCL_DEEPSPEED = 1.6e9  # as above; it opens more communicators
 FRAGMENTATION = 0.13  # reserve over peak: the middle of the runs in docs/memory-measurements.jsonl is 1.12
+HELD = ("weights", "adapter", "optimizer_states")
+"""The parts of a breakdown that are there all the time."""
 
 
 @dataclass(frozen=True, slots=True)
