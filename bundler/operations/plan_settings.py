@@ -15,6 +15,8 @@ from bundler.workloads.train_arguments import precision
 _NO_REFERENCE = ("orpo", "simpo")
 """Losses of dpo that look at no other model (LF 0.9.3, hparams/finetuning_args.py, use_ref_model)."""
 
+_TABLES = frozenset({"embed_tokens", "lm_head"})
+
 _POSITIONS = ("rope_scaling", "rope_theta", "hf_overrides")
 """vLLM's flags in `extra` by which a model reaches further than its config says."""
 
@@ -26,6 +28,7 @@ def training_setting(train: Train, target: Target) -> TrainingSetting:
     return TrainingSetting(
         method="qlora" if train.quantization == "nf4" else train.method,
         batch=train.batch_size,
+        tables=_tables(train),
         stage=train.stage,
         reference=train.stage == "kto" or (train.stage == "dpo" and train.preference.loss not in _NO_REFERENCE),
         cutoff_len=train.cutoff_len,
@@ -39,6 +42,19 @@ def training_setting(train: Train, target: Target) -> TrainingSetting:
         freeze_layers=abs(train.freeze.layers),
         world=max(1, target.count),
     )
+
+
+def _tables(train: Train) -> int:
+    """Embedding and lm_head as far as `additional_target` names them: peft trains a copy of each beside the adapter,
+    and LLaMA-Factory makes it fp32 (0.9.3, model/adapter.py, modules_to_save and cast_trainable_params_to_fp32).
+    """
+    if train.method != "lora":
+        return 0
+    said = train.extra.get("additional_target")
+    if said is None and train.extra.get("resize_vocab"):
+        return len(_TABLES)  # it names both itself
+    names = said if isinstance(said, list) else str(said or "").split(",")
+    return len(_TABLES & {str(name).strip() for name in names})
 
 
 def is_measured(train: Train, setting: TrainingSetting) -> bool:

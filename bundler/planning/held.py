@@ -67,7 +67,7 @@ def _trained_and_frozen(shape: DecoderShape, setting: TrainingSetting) -> tuple[
     frozen = float(everything * setting.width)
     if setting.method == "qlora":
         frozen -= shape.linear * (setting.width - NF4_BYTES) - shape.linear_count * NF4_LAYER
-    return shape.lora(setting.rank), frozen
+    return shape.lora(setting.rank) + setting.tables * shape.embedding, frozen
 
 
 def _ends(shape: DecoderShape) -> int:

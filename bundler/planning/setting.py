@@ -28,6 +28,8 @@ class TrainingSetting:
     offload: bool = False
     world: int = 1
     freeze_layers: int = 2
+    tables: int = 0
+    """How many of embedding and lm_head are trained whole beside an adapter (LLaMA-Factory's additional_target)."""
     stage: Stage = "sft"
     reference: bool = False
     """Whether each batch also goes through the model as it was: dpo, but for orpo and simpo, and kto."""

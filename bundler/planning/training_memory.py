@@ -77,7 +77,7 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
 def is_measured(setting: TrainingSetting) -> bool:
     """Whether the formulas were compared with GPUs for such a setting (docs/memory.md)."""
     exact = setting.dtype == "bf16" or (setting.world == 1 and setting.checkpointing)
-    exact = exact and setting.stage in ("pt", "sft")
+    exact = exact and setting.stage in ("pt", "sft") and not setting.tables
     shared = setting.sharding == "none" or (setting.sharding != "z0" and setting.method != "qlora")
     return exact and shared and setting.world <= 2 and not setting.offload
 
