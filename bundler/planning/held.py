@@ -120,7 +120,7 @@ def _stage3(shape: DecoderShape, setting: TrainingSetting, trainable: int, froze
         gathered=each * min(LIVE, shape.parameters),
     )
     if setting.offload:
-        found = replace(found, states=0.0, update=0.0, kept_gradients=0.0, host=18 * share)
+        found = replace(found, states=0.0, update=0.0, kept_gradients=0.0, host=16 * share)
         if setting.method != "qlora":  # quantized weights stay (bundler.workloads.deepspeed)
             host = found.host + found.weights + found.adapter
             found = replace(found, weights=0.0, adapter=0.0, host=host)

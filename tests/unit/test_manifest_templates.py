@@ -8,6 +8,7 @@ import pytest
 from manifest_cases import assert_refused, manifest
 
 from bundler.manifest.tables import templates
+from bundler.planning.tables import templates as slots
 
 
 def of(repository: str, template: str, version: str) -> dict[str, object]:
@@ -58,6 +59,15 @@ def test_a_template_of_other_turns_is_refused(
     repository: str, template: str, listed: str, version: str, tmp_path: Path
 ) -> None:
     assert_refused(tmp_path, of(repository, template, version), "train.template", f"expected '{listed}'")
+
+
+@pytest.mark.parametrize("version", ["0.9.3", "0.9.4", "0.9.5"])
+def test_the_plan_writes_templates_as_the_rules_know_them(version: str) -> None:
+    """Two tables are made of one source: of all templates' names and ends, and of what the plan can write."""
+    known, written = templates(version), slots(version)
+    assert known
+    assert written.keys() <= known.names
+    assert {name for name, one in written.items() if one.get("efficient_eos")} == known.efficient_eos & written.keys()
 
 
 @pytest.mark.parametrize("version", ["0.9.3", "0.9.4", "0.9.5"])

@@ -104,6 +104,17 @@ def test_offloaded_gradients_are_not_taken_off_a_second_time() -> None:
     assert train_memory(shape_of("llama-3.1-8b"), offloaded).breakdown["gradients"] == 0
 
 
+@pytest.mark.parametrize(("sharding", "method", "each"), [("z2", "full", 16), ("z3", "full", 18), ("fsdp", "full", 16)])
+def test_what_is_offloaded_is_the_share_of_one_gpu_and_adds_up_to_what_the_node_must_have(
+    sharding: Any, method: Any, each: int
+) -> None:
+    """Bytes a parameter, as DeepSpeed's own estimators have them (estimate_zero2_model_states, zero3)."""
+    shape = shape_of("qwen3-8b")
+    for world in (1, 2, 8):
+        plan = train_memory(shape, TrainingSetting(method, sharding=sharding, offload=True, world=world))
+        assert plan.host_bytes * world == pytest.approx(each * shape.parameters, rel=1e-6)
+
+
 def test_a_model_whose_shape_is_unknown_is_named() -> None:
     with pytest.raises(ShapeUnknown, match="'mamba'"):
         DecoderShape.parse({"model_type": "mamba"})
