@@ -34,7 +34,7 @@ from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.disk import Machine, machines, unpacked
 from bundler.planning.duration import Duration, Rate, StepName, duration
 from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
-from bundler.planning.serving_memory import BYTES
+from bundler.planning.serving_memory import BYTES, FOUR_BITS
 from bundler.planning.steps import Schedule, Steps, steps
 from bundler.planning.training_memory import HELD
 
@@ -126,8 +126,12 @@ def _train(
     if config.shape is None:
         why["train"] = f"model {manifest.train.model}: {config.why}"
         return None
-    setting = training_setting(manifest.train, manifest.target)
-    memory, measured = train_memory(config.shape, setting), is_measured(manifest.train, setting)
+    if config.quantization and (config.quantization not in FOUR_BITS or manifest.train.method != "lora"):
+        why["train"] = f"model {manifest.train.model}: a training of {config.quantization!r:.40} is not counted"
+        return None
+    setting = training_setting(manifest.train, manifest.target, config.quantization)
+    measured = is_measured(manifest.train, setting) and not config.quantization
+    memory = train_memory(config.shape, setting)
     return TrainPlan(
         memory,
         _judged(memory, gpu_bytes, manifest.train, measured=measured),
@@ -153,10 +157,13 @@ def _judged(memory: MemoryPlan, gpu_bytes: int, train: Train, *, measured: bool)
 
 def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan | None:
     train, wanted = manifest.train, manifest.evaluate
-    shape = read_config(manifest, train.model, configs).shape if train and wanted else None
-    if not train or not wanted or shape is None:
+    if not train or not wanted:
         return None
-    return evaluate_memory(shape, training_setting(train, manifest.target), wanted.batch_size, wanted.max_new_tokens)
+    config = read_config(manifest, train.model, configs)
+    if config.shape is None or config.quantization not in (None, *FOUR_BITS):
+        return None
+    setting = training_setting(train, manifest.target, config.quantization)
+    return evaluate_memory(config.shape, setting, wanted.batch_size, wanted.max_new_tokens)
 
 
 def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why: dict[str, str]) -> ServingPlan | None:

@@ -21,12 +21,14 @@ _POSITIONS = ("rope_scaling", "rope_theta", "hf_overrides")
 """vLLM's flags in `extra` by which a model reaches further than its config says."""
 
 
-def training_setting(train: Train, target: Target) -> TrainingSetting:
-    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
+def training_setting(train: Train, target: Target, files: str | None = None) -> TrainingSetting:
+    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction. `files`: how the
+    model is quantized already; an adapter beside four bits is taken for QLoRA's.
+    """
     extra = train.extra
     sharding = "fsdp" if train.fsdp != "none" else train.deepspeed.removesuffix("-offload")
     return TrainingSetting(
-        method="qlora" if train.quantization == "nf4" else train.method,
+        method="qlora" if train.quantization == "nf4" or (files and train.method == "lora") else train.method,
         batch=train.batch_size,
         tables=_tables(train),
         stage=train.stage,
@@ -63,9 +65,12 @@ def is_measured(train: Train, setting: TrainingSetting) -> bool:
 
 
 def quantization(service: VllmService | SglangService, files: str | None) -> str | None:
-    """How the linear layers are quantized: as the manifest says, else as the model's `files` are by its config."""
+    """How the linear layers are quantized: as the manifest says, else as the model's `files` are by its config, which
+    also knows the bits.
+    """
     said = service.quantization if isinstance(service, VllmService) else _extra(service, "quantization")
-    return str(said) if said else files
+    same = files and str(said).removesuffix("_marlin") == files.partition(",")[0]
+    return files if same or not said else str(said)
 
 
 def vllm_setting(service: VllmService, method: str | None = None, *, stretched: bool = False) -> ServingSetting:
