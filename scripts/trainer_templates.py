@@ -2,7 +2,8 @@
 
 `python -m scripts.trainer_templates LLAMAFACTORY.whl`. The source is read, not run: the templates are the calls of
 `register_template` in data/template.py, and a model's own is that of its group in extras/constants.py, where
-LLaMA-Factory takes it for a chat model.
+LLaMA-Factory takes it for a chat model. Base models that a multimodal group lists beside
+their chat models are left out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 
 from bundler.manifest.tables import TABLES
 
+_TURNS = ("format_user", "format_assistant", "format_system", "format_prefix")
+
 
 def main(arguments: list[str]) -> int:
     (wheel,) = (Path(argument) for argument in arguments)
@@ -26,6 +29,7 @@ def main(arguments: list[str]) -> int:
         "source": f"llamafactory {version}",
         "templates": [_name(call) for call in templates],
         "efficient_eos": [_name(call) for call in templates if _constant(call, "efficient_eos") is True],
+        "alike": _alike(templates),
         "models": dict(sorted(pair for group in groups for pair in _models(group, _suffixes(wheel)))),
     }
     table = TABLES / f"templates-{version}.json"
@@ -54,6 +58,17 @@ def _suffixes(wheel: Path) -> tuple[str, ...]:
     raise ValueError("extras/constants.py has no register_model_group")
 
 
+def _alike(templates: list[ast.Call]) -> list[list[str]]:
+    """Those templates, together, that write the same turns: what they differ in are default systems, thoughts, tools,
+    pictures, and what ends an answer.
+    """
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for call in templates:
+        written = {word.arg: ast.unparse(word.value) for word in call.keywords}
+        groups.setdefault(tuple(written.get(part, "") for part in _TURNS), []).append(_name(call))
+    return [names for names in groups.values() if len(names) > 1]
+
+
 def _models(group: ast.Call, suffixes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """The repositories of a group's chat models on the hubs, in lower case, with its template."""
     template = _constant(group, "template")
@@ -62,10 +77,17 @@ def _models(group: ast.Call, suffixes: tuple[str, ...]) -> Iterator[tuple[str, s
         return
     for name, places in zip(models.keys, models.values, strict=True):
         text = name.value if isinstance(name, ast.Constant) else ""
-        chats = any(suffix in str(text) for suffix in suffixes) or _constant(group, "multimodal") is True
+        chats = any(suffix in str(text) for suffix in suffixes)
+        chats = chats or (_constant(group, "multimodal") is True and not _is_base(str(text), models, suffixes))
         for place in places.values if chats and isinstance(places, ast.Dict) else ():
             if isinstance(place, ast.Constant):
                 yield str(place.value).lower(), template
+
+
+def _is_base(name: str, models: ast.Dict, suffixes: tuple[str, ...]) -> bool:
+    """Whether a model is what another one of the group, with a chat model's name, was made of."""
+    names = {one.value for one in models.keys if isinstance(one, ast.Constant)}
+    return name.endswith("-Base") or any(f"{name}{suffix}" in names for suffix in suffixes)
 
 
 def _name(call: ast.Call) -> str:

@@ -136,10 +136,10 @@ def text(result: PlanResult) -> str:
         lines.append(f"  on the device {format_size(memory.device_bytes)}, with all that is outside torch's count")
         lines += [f"    {name}: {format_size(value)}" for name, value in memory.breakdown.items() if value]
         if not result.train.measured:
-            lines.append(
-                "  by formula: no such training was compared with a GPU (docs/memory.md)"
-            )
-        lines += [f"  would fit: {one.change}: {format_size(one.peak_bytes)}" for one in result.train.advice]
+            lines.append("  by formula: no such training was compared with a GPU (docs/memory.md)")
+        if memory.host_bytes:
+            lines.append(f"  in the node's main memory {format_size(memory.host_bytes * result.gpus)}, of all GPUs")
+        lines += [f"  would fit: {one.change}: {format_size(one.device_bytes)}" for one in result.train.advice]
     lines += _not_planned(result, "train")
     if counted := result.steps:
         lines.append(

@@ -22,13 +22,15 @@ CHECK = "model"
 
 _TOKENIZERS = (
     ("tokenizer.json",),
-    ("tokenizer.model",),
     ("vocab.json", "merges.txt"),
     ("vocab.txt",),
     ("tekken.json",),
-    ("tiktoken.model",),
 )
 """Any of these makes a tokenizer (transformers 4.51.3, VOCAB_FILES_NAMES of the model types; vLLM's mistral mode)."""
+_VOCABULARIES = (".model", ".tiktoken")
+"""And any of these, whatever it is called: SentencePiece's (tokenizer.model, spiece.model), and tiktoken's, which
+models with a tokenizer of their own bring (qwen.tiktoken of the first Qwen, hy.tiktoken).
+"""
 
 _WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".gguf")
 
@@ -71,5 +73,6 @@ def lacking(model: LockedFiles) -> Iterator[str]:
         return
     if "config.json" not in paths:
         yield "it has no config.json, which says what kind of model it is"
-    if not any(paths.issuperset(files) for files in _TOKENIZERS):
+    own = any(path.endswith(_VOCABULARIES) for path in paths if "/" not in path)
+    if not own and not any(paths.issuperset(files) for files in _TOKENIZERS):
         yield "it has no tokenizer (tokenizer.json, tokenizer.model, or vocab.json with merges.txt)"

@@ -29,12 +29,14 @@ from bundler.planning import (
     train_memory,
     verdict,
 )
+from bundler.planning.advice import Verdict
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.disk import Machine, machines, unpacked
 from bundler.planning.duration import Duration, Rate, StepName, duration
 from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
-from bundler.planning.serving_memory import BYTES
+from bundler.planning.serving_memory import BYTES, FOUR_BITS
 from bundler.planning.steps import Schedule, Steps, steps
+from bundler.planning.training_memory import HELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,23 +126,44 @@ def _train(
     if config.shape is None:
         why["train"] = f"model {manifest.train.model}: {config.why}"
         return None
-    setting = training_setting(manifest.train, manifest.target)
+    if config.quantization and (config.quantization not in FOUR_BITS or manifest.train.method != "lora"):
+        why["train"] = f"model {manifest.train.model}: a training of {config.quantization!r:.40} is not counted"
+        return None
+    setting = training_setting(manifest.train, manifest.target, config.quantization)
+    measured = is_measured(manifest.train, setting) and not config.quantization
     memory = train_memory(config.shape, setting)
     return TrainPlan(
         memory,
-        verdict(memory, gpu_bytes),
+        _judged(memory, gpu_bytes, manifest.train, measured=measured),
         advise(config.shape, setting, gpu_bytes),
-        measured=is_measured(manifest.train, setting),
+        measured=measured,
         steps=counted,
     )
 
 
+def _judged(memory: MemoryPlan, gpu_bytes: int, train: Train, *, measured: bool) -> Verdict:
+    """The verdict; where no such training was measured it is `does not fit` only if even the least is too much.
+
+    The least is the low end of the interval. Unsloth has kernels of its own, which keep far fewer activations and no
+    whole logits, and by how much is not known: there it is what is held between the steps.
+    """
+    said = verdict(memory, gpu_bytes)
+    if measured or said != "does not fit":
+        return said
+    parts = memory.breakdown
+    least = sum(parts[name] for name in HELD) if train.unsloth else memory.low_bytes
+    return "tight" if least + parts["cuda_context"] + parts["nccl"] <= gpu_bytes else said
+
+
 def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan | None:
     train, wanted = manifest.train, manifest.evaluate
-    shape = read_config(manifest, train.model, configs).shape if train and wanted else None
-    if not train or not wanted or shape is None:
+    if not train or not wanted:
         return None
-    return evaluate_memory(shape, training_setting(train, manifest.target), wanted.batch_size, wanted.max_new_tokens)
+    config = read_config(manifest, train.model, configs)
+    if config.shape is None or config.quantization not in (None, *FOUR_BITS):
+        return None
+    setting = training_setting(train, manifest.target, config.quantization)
+    return evaluate_memory(config.shape, setting, wanted.batch_size, wanted.max_new_tokens)
 
 
 def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why: dict[str, str]) -> ServingPlan | None:

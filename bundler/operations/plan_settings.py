@@ -12,21 +12,27 @@ from bundler.planning.sglang_memory import CAPTURED, chunk
 from bundler.planning.training_memory import is_measured as setting_is_measured
 from bundler.workloads.train_arguments import precision
 
-PAIRED = ("dpo", "rm", "kto")
-"""Stages whose samples are two sequences each: chosen and rejected, or one and its pair for the KL term."""
+_NO_REFERENCE = ("orpo", "simpo")
+"""Losses of dpo that look at no other model (LF 0.9.3, hparams/finetuning_args.py, use_ref_model)."""
+
+_TABLES = frozenset({"embed_tokens", "lm_head"})
 
 _POSITIONS = ("rope_scaling", "rope_theta", "hf_overrides")
 """vLLM's flags in `extra` by which a model reaches further than its config says."""
 
 
-def training_setting(train: Train, target: Target) -> TrainingSetting:
-    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction."""
+def training_setting(train: Train, target: Target, files: str | None = None) -> TrainingSetting:
+    """The manifest's words, and of `extra` those that change memory, in the terms of the prediction. `files`: how the
+    model is quantized already; an adapter beside four bits is taken for QLoRA's.
+    """
     extra = train.extra
     sharding = "fsdp" if train.fsdp != "none" else train.deepspeed.removesuffix("-offload")
     return TrainingSetting(
-        method="qlora" if train.quantization == "nf4" else train.method,
+        method="qlora" if train.quantization == "nf4" or (files and train.method == "lora") else train.method,
         batch=train.batch_size,
-        sequences=2 if train.stage in PAIRED else 1,
+        tables=_tables(train),
+        stage=train.stage,
+        reference=train.stage == "kto" or (train.stage == "dpo" and train.preference.loss not in _NO_REFERENCE),
         cutoff_len=train.cutoff_len,
         rank=train.lora.rank,
         checkpointing=not extra.get("disable_gradient_checkpointing", False),
@@ -40,15 +46,31 @@ def training_setting(train: Train, target: Target) -> TrainingSetting:
     )
 
 
+def _tables(train: Train) -> int:
+    """Embedding and lm_head as far as `additional_target` names them: peft trains a copy of each beside the adapter,
+    and LLaMA-Factory makes it fp32 (0.9.3, model/adapter.py, modules_to_save and cast_trainable_params_to_fp32).
+    """
+    if train.method != "lora":
+        return 0
+    said = train.extra.get("additional_target")
+    if said is None and train.extra.get("resize_vocab"):
+        return len(_TABLES)  # it names both itself
+    names = said if isinstance(said, list) else str(said or "").split(",")
+    return len(_TABLES & {str(name).strip() for name in names})
+
+
 def is_measured(train: Train, setting: TrainingSetting) -> bool:
     """Whether the formulas were compared with GPUs for such a training (docs/memory.md)."""
-    return train.stage in ("sft", "pt") and not train.unsloth and setting_is_measured(setting)
+    return not train.unsloth and setting_is_measured(setting)
 
 
 def quantization(service: VllmService | SglangService, files: str | None) -> str | None:
-    """How the linear layers are quantized: as the manifest says, else as the model's `files` are by its config."""
+    """How the linear layers are quantized: as the manifest says, else as the model's `files` are by its config, which
+    also knows the bits.
+    """
     said = service.quantization if isinstance(service, VllmService) else _extra(service, "quantization")
-    return str(said) if said else files
+    same = files and str(said).removesuffix("_marlin") == files.partition(",")[0]
+    return files if same or not said else str(said)
 
 
 def vllm_setting(service: VllmService, method: str | None = None, *, stretched: bool = False) -> ServingSetting:

@@ -42,6 +42,9 @@ def require_fit(
         return ()
     for why in dict.fromkeys(result.not_planned.values()):
         events.emit(Warned(f"the memory of the GPUs is not planned: {why}"))
+    if result.train and result.train.verdict == "tight":
+        size = format_size(result.train.per_gpu.device_bytes)
+        events.emit(Warned(f"the training may not fit: it takes about {size} of {format_size(result.gpu_bytes)}"))
     if not result.fits and CHECK not in accepted:
         raise DoesNotFit(path, configs, result)
     return tuple(predictions(result))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bundler.planning.losses import loss_bytes
 from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
 
@@ -75,7 +76,7 @@ def _routed(shape: DecoderShape, setting: TrainingSetting, *, copies: bool) -> i
 
 def activations(shape: DecoderShape, setting: TrainingSetting) -> Activations:
     """What is kept of one micro-batch, and what its loss and one layer's backward take beside it."""
-    n, h, f, v, layers = setting.tokens, shape.hidden, shape.active_intermediate, shape.vocab, shape.layers
+    n, h, f, layers = setting.tokens, shape.hidden, shape.active_intermediate, shape.layers
     full, freeze = setting.method == "full", setting.method == "freeze"
     masters = full and setting.autocast
     casts_weights = masters or (freeze and setting.autocast)
@@ -95,19 +96,14 @@ def activations(shape: DecoderShape, setting: TrainingSetting) -> Activations:
     # what stands between layers: two residuals and their gradients.
     layer = n * ((per_token if setting.checkpointing else 0) + (6 if setting.method != "qlora" else 4) * f + 8 * h)
     layer += 2 * layer_weights if casts_weights else 2 * shape.widest_linear if setting.method == "qlora" else 0
-    if setting.liger:
-        factor = -(-v // h)
-        chunk = 1 << max(0, (-(-n // factor) - 1).bit_length())  # Liger: a power of two of tokens at once
-        forward_loss = backward_loss = 2 * n * h + 4 * min(chunk, n) * v + shape.embedding * (8 if masters else 2)
-    else:
-        forward_loss, backward_loss = 10 * n * v, 12 * n * v
+    loss = loss_bytes(shape, setting, masters=masters)
     share = shape.embedding / shape.parameters
     return Activations(
         kept=body + head,
         head=head,
         casts=casts,
-        forward_loss=forward_loss,
-        backward_loss=backward_loss,
+        forward_loss=loss.forward,
+        backward_loss=loss.backward,
         layer=layer,
         one_checkpoint=residual if setting.checkpointing else n * per_token,
         first_gradients=share if full else 0.0,

@@ -19,7 +19,7 @@ def trained_parameters(shape: DecoderShape, setting: TrainingSetting) -> int:
     if setting.method == "freeze":
         layers = shape.parameters - shape.embedding * (1 if shape.tied else 2) - shape.hidden
         return layers // shape.layers * min(setting.freeze_layers, shape.layers)
-    return shape.lora(setting.rank)
+    return shape.lora(setting.rank) + setting.tables * shape.embedding
 
 
 def weights_bytes(shape: DecoderShape, setting: TrainingSetting) -> int:

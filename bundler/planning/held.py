@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from bundler.planning.checkpoints import trained_parameters
 from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
 
@@ -57,17 +58,13 @@ def held(shape: DecoderShape, setting: TrainingSetting) -> Held:
 
 def _trained_and_frozen(shape: DecoderShape, setting: TrainingSetting) -> tuple[int, float]:
     """Elements that are trained, and bytes of the weights that are not."""
-    everything = shape.parameters
-    if setting.method == "full":
-        return everything, 0.0
-    if setting.method == "freeze":
-        layer = (everything - _ends(shape)) // shape.layers
-        trained = layer * min(setting.freeze_layers, shape.layers)
+    trained, everything = trained_parameters(shape, setting), shape.parameters
+    if setting.method in ("full", "freeze"):
         return trained, float((everything - trained) * setting.width)
     frozen = float(everything * setting.width)
     if setting.method == "qlora":
         frozen -= shape.linear * (setting.width - NF4_BYTES) - shape.linear_count * NF4_LAYER
-    return shape.lora(setting.rank), frozen
+    return trained, frozen
 
 
 def _ends(shape: DecoderShape) -> int:
@@ -120,7 +117,7 @@ def _stage3(shape: DecoderShape, setting: TrainingSetting, trainable: int, froze
         gathered=each * min(LIVE, shape.parameters),
     )
     if setting.offload:
-        found = replace(found, states=0.0, update=0.0, kept_gradients=0.0, host=18 * share)
+        found = replace(found, states=0.0, update=0.0, kept_gradients=0.0, host=16 * share)
         if setting.method != "qlora":  # quantized weights stay (bundler.workloads.deepspeed)
             host = found.host + found.weights + found.adapter
             found = replace(found, weights=0.0, adapter=0.0, host=host)
@@ -149,5 +146,6 @@ def _fsdp(shape: DecoderShape, setting: TrainingSetting, trainable: int, frozen:
     )
     if setting.offload:
         host = found.weights + found.adapter + found.states + found.gradients
-        return replace(found, weights=0.0, adapter=0.0, states=0.0, gradients=0.0, update=0.0, host=host)
+        found = replace(found, weights=0.0, adapter=0.0, states=0.0, gradients=0.0, update=0.0, host=host)
+        return replace(found, root_gradients=0.0)  # part of `gradients`
     return found

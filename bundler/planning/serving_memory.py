@@ -17,7 +17,13 @@ BYTES = {  # of an element of a linear layer; embedding and lm_head keep the com
     "awq_marlin": 0.5 + 2.5 / 128,
     "gptq_marlin": 0.5 + 2.5 / 128,
     "bitsandbytes": 0.5 + 4 / 64,  # nf4 in blocks of 64, constants in fp32
+    # Said of files alone, in their config.json: `bits: 8`, `load_in_8bit`
+    "awq, 8 bits": 1 + 3 / 128,
+    "gptq, 8 bits": 1 + 3 / 128,
+    "bitsandbytes, 8 bits": 1.0,
 }
+FOUR_BITS = ("awq", "gptq", "bitsandbytes")
+"""How a model's files may be quantized for its adapter to be trained as QLoRA's is, about as wide."""
 
 
 @dataclass(frozen=True, slots=True)

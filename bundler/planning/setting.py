@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Method = Literal["full", "freeze", "lora", "qlora"]
+Stage = Literal["pt", "sft", "rm", "dpo", "kto"]
 Sharding = Literal["none", "z0", "z2", "z3", "fsdp"]
 """What the GPUs share out: nothing (one GPU, or DDP), or what DeepSpeed's stage does, or FSDP with full sharding."""
 
@@ -27,12 +28,23 @@ class TrainingSetting:
     offload: bool = False
     world: int = 1
     freeze_layers: int = 2
-    sequences: int = 1
-    """Sequences of a sample: two where it is a better and a worse answer (dpo, rm), or has a KL term (kto)."""
+    tables: int = 0
+    """How many of embedding and lm_head are trained whole beside an adapter (LLaMA-Factory's additional_target)."""
+    stage: Stage = "sft"
+    reference: bool = False
+    """Whether each batch also goes through the model as it was: dpo, but for orpo and simpo, and kto."""
 
     @property
     def tokens(self) -> int:
-        return self.batch * self.sequences * self.cutoff_len
+        """Tokens of a micro-batch that gradients go through: a sample of dpo and rm is two sequences, of kto one (the
+        pair of its KL term has no gradients).
+        """
+        return self.batch * (2 if self.stage in ("dpo", "rm") else 1) * self.cutoff_len
+
+    @property
+    def second_model(self) -> bool:
+        """Whether a second model is held for the reference: with LoRA the same one serves, without its adapter."""
+        return self.reference and self.method in ("full", "freeze")
 
     @property
     def width(self) -> int:

@@ -15,6 +15,8 @@ KNOWN = frozenset({"qwen2", "qwen3", "qwen3_moe", "llama", "mistral"})
 
 LARGEST = 10**6
 """No size of a decoder is above it: the widest vocabularies have some 260,000 entries."""
+FARTHEST = 10**9
+"""Nor its positions above this: Qwen2.5-7B-Instruct-1M has 1,010,000."""
 
 
 class ShapeUnknown(ManifestInvalid):
@@ -88,7 +90,7 @@ class DecoderShape:
             _size(config, "num_experts_per_tok") if experts else 0,
             _size(config, "moe_intermediate_size") if experts else 0,
             sum(experts > 0 and layer not in dense and (layer + 1) % step == 0 for layer in range(layers)),
-            _size(config, "max_position_embeddings", 0),
+            _size(config, "max_position_embeddings", 0, FARTHEST),
             bool(config.get("rope_scaling")),
         )
 
@@ -156,13 +158,13 @@ class DecoderShape:
         return sum(rank * (inputs + outputs) * count for inputs, outputs, count in self._linear())
 
 
-def _size(config: Mapping[str, Any], key: str, default: int | None = None) -> int:
+def _size(config: Mapping[str, Any], key: str, default: int | None = None, most: int = LARGEST) -> int:
     """A size of a config.json; null counts as left out. Raises ShapeUnknown for what is no size of a decoder."""
     value = config.get(key)
     value = default if value is None else value
     least = 0 if default == 0 else 1
-    if type(value) is not int or not least <= value <= LARGEST:
-        raise _odd(key, config.get(key), f"a whole number from {least} to {LARGEST}")
+    if type(value) is not int or not least <= value <= most:
+        raise _odd(key, config.get(key), f"a whole number from {least} to {most}")
     return value
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from bundler.planning.activations import Activations, activations, repeated_kv
 from bundler.planning.held import Held, held
+from bundler.planning.losses import with_reference
 from bundler.planning.setting import TrainingSetting
 from bundler.planning.shape import DecoderShape
 
@@ -14,11 +15,16 @@ CONTEXT = 804_000_000  # seen on an H100, CUDA 13.0, torch 2.11: memory of the d
 NCCL = {"none": 0.9e9, "fsdp": 1.0e9}  # seen on two H100 (NVLink, NVLS off), beyond the context of one GPU
 NCCL_DEEPSPEED = 1.6e9  # as above; it opens more communicators
 FRAGMENTATION = 0.13  # reserve over peak: the middle of the runs in docs/memory-measurements.jsonl is 1.12
+HELD = ("weights", "adapter", "optimizer_states")
+"""The parts of a breakdown that are there all the time."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """Bytes of one GPU. `peak_bytes` is torch.cuda.max_memory_allocated; context, NCCL, fragmentation come on top."""
+    """Bytes of one GPU. `peak_bytes` is torch.cuda.max_memory_allocated; context, NCCL, fragmentation come on top.
+
+    `host_bytes` is this GPU's share of what lies in its node's main memory: the node holds as many as it has GPUs.
+    """
 
     peak_bytes: int
     low_bytes: int
@@ -35,7 +41,7 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
     The moments: the end of forward, the loss's backward, the recomputation of the last layer and of the first,
     and the optimizer's update. Which one is highest is `moment`.
     """
-    have = held(shape, setting)
+    have = with_reference(held(shape, setting), shape, setting)
     moments = _moments(have, activations(shape, setting))
     moment = max(moments, key=lambda name: sum(moments[name].values()))
     parts = {
@@ -71,6 +77,7 @@ def train_memory(shape: DecoderShape, setting: TrainingSetting) -> MemoryPlan:
 def is_measured(setting: TrainingSetting) -> bool:
     """Whether the formulas were compared with GPUs for such a setting (docs/memory.md)."""
     exact = setting.dtype == "bf16" or (setting.world == 1 and setting.checkpointing)
+    exact = exact and setting.stage in ("pt", "sft") and not setting.tables
     shared = setting.sharding == "none" or (setting.sharding != "z0" and setting.method != "qlora")
     return exact and shared and setting.world <= 2 and not setting.offload
 

@@ -72,10 +72,12 @@ def _fits(plan: Mapping[str, Any]) -> str:
 
 
 def _tight(plan: Mapping[str, Any]) -> str:
-    used = plan["train"]["per_gpu"]["device_bytes"]
+    train = plan["train"]
+    used = train["per_gpu"]["device_bytes"]
+    where = "it fits only if torch's reserve stays small" if train["measured"] else "by formula, it may fit or not"
     return (
         f"Training takes {size(used)} of each GPU with the usual fragmentation, and a GPU has "
-        f"{size(plan['gpu_bytes'])}: it fits only if torch's reserve stays small."
+        f"{size(plan['gpu_bytes'])}: {where}."
     )
 
 

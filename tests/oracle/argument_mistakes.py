@@ -106,7 +106,7 @@ SILENT: list[dict[str, Any]] = [
     extra(weight_decay="none"),
     extra(badam_mode="layers"),
     {"train.template": "qwen_3"},
-    {"train.template": "chatml"},
+    {"train.template": "llama3"},
     {"train.lora": {"target": "q_proj,v_porj"}},
     {"train.epochs": 1.0, "train.max_steps": 10},
     {"train.warmup_ratio": 0.1, "train.warmup_steps": 5},

@@ -54,7 +54,7 @@ def test_what_is_near_a_mistake_and_right_is_taken(changes: dict[str, Any], tmp_
     ("changes", "words"),
     [
         ({"train.template": "qwen_3"}, "qwen3"),
-        ({"train.template": "chatml"}, "Qwen/Qwen3-32B"),
+        ({"train.template": "llama3"}, "Qwen/Qwen3-32B"),
         ({"train.lora": {"target": "q_proj,v_porj"}}, "v_proj"),
         ({"train.extra": {"optim": "adamw8bit"}}, "adamw_8bit"),
         ({"train.extra": {"accelerator_config": {"splt_batches": True}}}, "split_batches"),

@@ -28,6 +28,7 @@ def model(*paths: str, name: str = "base") -> LockedFiles:
         (("tokenizer.json", "model.safetensors"), ["no config.json"]),
         (("config.json", "vocab.json", "model.safetensors"), ["no tokenizer"]),  # without merges.txt
         (("config.json", "sub/tokenizer.json", "model.safetensors"), ["no tokenizer"]),
+        (("config.json", "sub/tokenizer.model", "model.safetensors"), ["no tokenizer"]),
         (("README.md",), ["no config.json", "no tokenizer"]),
     ],
 )
@@ -41,6 +42,8 @@ def test_each_file_that_is_missed_is_named(paths: tuple[str, ...], words: list[s
     [
         ("config.json", "tokenizer.json", "model.safetensors"),
         ("config.json", "tokenizer.model", "pytorch_model.bin"),
+        ("config.json", "qwen.tiktoken", "model.safetensors"),  # Qwen/Qwen-7B-Chat
+        ("config.json", "spiece.model", "model.safetensors"),
         ("config.json", "vocab.json", "merges.txt", "model-00001-of-00002.safetensors"),
         ("model-q4.gguf",),
     ],

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from planning_cases import shape_of
 
-from bundler.planning import DecoderShape, ServingSetting, TrainingSetting, advise, serve_memory, train_memory, verdict
+from bundler.planning import ServingSetting, TrainingSetting, advise, serve_memory, train_memory, verdict
 from bundler.planning.serving_memory import kv_bytes_per_token, parallel_problems
 
-CONFIGS = Path(__file__).parents[1] / "fixtures/configs"
 GIB = 2**30
-
-
-def shape_of(name: str) -> DecoderShape:
-    return DecoderShape.parse(json.loads((CONFIGS / name / "config.json").read_text()))
 
 
 @pytest.mark.parametrize(("name", "kib"), [("qwen3-8b", 144), ("qwen3-14b", 160), ("qwen3-32b", 256)])

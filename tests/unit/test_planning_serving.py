@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from manifest_cases import manifest
+from planning_cases import ANY_SHAPES, shape_of
 
 from bundler.manifest.serving import SglangService, VllmService
 from bundler.operations.plan_settings import quantization, sglang_setting, vllm_setting
@@ -17,16 +17,13 @@ from bundler.planning import (
     DecoderShape,
     ServingPlan,
     ServingSetting,
-    TrainingSetting,
     serve_memory,
     serve_memory_sglang,
-    train_memory,
 )
 from bundler.planning.serving_memory import BYTES, NON_TORCH, kv_bytes_per_token
 from bundler.planning.sglang_memory import chunk
 
-CONFIGS = Path(__file__).parents[1] / "fixtures/configs"
-EIGHT = DecoderShape.parse(json.loads((CONFIGS / "qwen3-8b/config.json").read_text()))
+EIGHT = shape_of("qwen3-8b")
 GIB = 2**30
 SERVERS = (serve_memory, serve_memory_sglang)
 
@@ -90,19 +87,6 @@ def test_a_tensor_parallel_size_that_sglang_asserts_against_is_named() -> None:
     )
 
 
-heads = st.sampled_from([(8, 2), (16, 8), (32, 8), (40, 8), (64, 8), (28, 4)])
-shapes = st.builds(
-    lambda layers, head, hidden, intermediate, vocab, tied, norm: DecoderShape(
-        "qwen3", hidden, intermediate, layers, *head, 128, vocab, tied, norm, not norm, False, False
-    ),
-    st.integers(1, 96),
-    heads,
-    st.integers(8, 96).map(lambda count: count * 128),
-    st.integers(8, 256).map(lambda count: count * 128),
-    st.integers(1000, 260_000),
-    st.booleans(),
-    st.booleans(),
-)
 servings = st.builds(
     ServingSetting,
     tensor=st.sampled_from([1, 2, 4]),
@@ -116,7 +100,7 @@ gpus = st.integers(8, 160).map(lambda gib: gib * GIB)
 
 
 @pytest.mark.parametrize("server", SERVERS)
-@given(shapes, servings, gpus)
+@given(ANY_SHAPES, servings, gpus)
 def test_a_server_never_takes_less_than_its_weights_and_less_cache_on_a_smaller_gpu(
     server: object, shape: DecoderShape, setting: ServingSetting, gpu: int
 ) -> None:
@@ -129,35 +113,12 @@ def test_a_server_never_takes_less_than_its_weights_and_less_cache_on_a_smaller_
     assert server(shape, split, gpu).weights_bytes < plan.weights_bytes  # type: ignore[operator]
 
 
-@given(shapes, servings, gpus)
+@given(ANY_SHAPES, servings, gpus)
 def test_vllm_that_fits_stays_in_its_share(shape: DecoderShape, setting: ServingSetting, gpu: int) -> None:
     plan = serve_memory(shape, setting, gpu)
     if plan.fits:
         assert plan.peak_bytes == plan.budget_bytes >= plan.least_bytes - 16 * plan.kv_bytes_per_token
     assert (plan.peak_bytes <= plan.budget_bytes) or not plan.kv_cache_bytes
-
-
-trainings = st.builds(
-    TrainingSetting,
-    method=st.sampled_from(["full", "freeze", "lora", "qlora"]),
-    batch=st.integers(1, 16),
-    cutoff_len=st.integers(16, 16384),
-    rank=st.integers(1, 128),
-    checkpointing=st.booleans(),
-    liger=st.booleans(),
-    sharding=st.sampled_from(["none", "z0", "z2", "z3", "fsdp"]),
-    world=st.sampled_from([1, 2, 8]),
-)
-
-
-@given(shapes, trainings)
-def test_any_shape_takes_no_less_for_more_batch_length_or_rank_and_never_less_than_its_weights(
-    shape: DecoderShape, setting: TrainingSetting
-) -> None:
-    plan = train_memory(shape, setting)
-    assert plan.peak_bytes > plan.breakdown["weights"] > 0
-    for more in ({"batch": setting.batch + 1}, {"cutoff_len": setting.cutoff_len * 2}, {"rank": setting.rank + 8}):
-        assert train_memory(shape, replace(setting, **more)).peak_bytes >= plan.peak_bytes
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.strict_json import MalformedJson
 from bundler.manifest.loader import load
-from bundler.manifest.lock import GpuMemory, Lock, LockedImage, Workload
+from bundler.manifest.lock import GpuMemory, Lock, LockedImage, Mount, Workload
 from bundler.node.facts import GpuProcess
 from bundler.node.findings import Severity
 from bundler.node.needs import Needs
@@ -73,6 +73,20 @@ def test_a_host_without_memory_for_an_offloaded_adapter_is_told() -> None:
     found = finding("host-memory", facts(), wanted)
     assert found.severity is Severity.BLOCK
     assert "train takes 322 GB at least" in found.what
+
+
+def test_offloaded_parameters_are_counted_once() -> None:
+    """What the lock predicts has them already: full with z3-offload takes 18 bytes a parameter, not 20."""
+    zero = json.dumps(
+        {"zero_optimization": {"offload_optimizer": {"device": "cpu"}, "offload_param": {"device": "cpu"}}}
+    )
+    files = {"deepspeed.json": zero, "train.yaml": "finetuning_type: full"}
+    job = replace(JOB[0], files=files, mounts=(Mount("models/base", "/bundle/model"),))
+    lock = replace(LOCK, workloads=(job,), memory=(replace(TRAINING, host_bytes=585 * GIB),))
+    asked = replace(NEEDS, lock=lock)
+    assert asked.weights["models/base"] == 65 * GIB
+    assert finding("host-memory", facts(host={"memory_available": 586 * GIB}), asked).severity is Severity.PASS
+    assert finding("host-memory", facts(host={"memory_available": 584 * GIB}), asked).severity is Severity.BLOCK
 
 
 def test_a_lock_without_predictions_is_what_it_was_and_one_with_them_makes_no_job_run_again() -> None:

@@ -17,9 +17,6 @@ from bundler.manifest.serving import LlamaFactoryApi
 from bundler.manifest.tables import templates
 from bundler.manifest.version import Version
 
-_NO_THINKING = "_nothink"
-"""The template of the same model for answers without thinking (LF 0.9.4, data/template.py)."""
-
 
 def known(manifest: Manifest) -> Iterator[Problem]:
     """The version has a template of that name. A version that we have no table of is not judged."""
@@ -41,7 +38,9 @@ def _known(path: KeyPath, name: str, version: Version) -> Iterator[Problem]:
 
 
 def own(manifest: Manifest) -> Iterator[Problem]:
-    """Where LLaMA-Factory lists the model, its template is the one that it lists; `pt` has no turns to write."""
+    """Where LLaMA-Factory lists the model, its template is the one that it lists, or writes the same turns (without
+    thoughts: qwen3_nothink; without pictures: qwen for qwen2_vl). `pt` has no turns to write.
+    """
     train = manifest.train
     model = manifest.models.get(train.model) if train else None
     table = templates(str(train.llamafactory)) if train else None
@@ -52,7 +51,7 @@ def own(manifest: Manifest) -> Iterator[Problem]:
     for origin in model.origins:
         repository = origin.source.partition("://")[2].partition("@")[0]
         listed = table.of_model.get(repository.lower())
-        if listed and train.template.removesuffix(_NO_THINKING) != listed.removesuffix(_NO_THINKING):
+        if listed and not table.same_turns(train.template, listed):
             because = f"LLaMA-Factory lists {repository} with it; with another one it trains, and answers badly"
             concerns = (("models", train.model), ("train", "model"))
             yield Problem(("train", "template"), shown(train.template), shown(listed), because, concerns=concerns)

@@ -77,12 +77,17 @@ def trainer_arguments(version: str) -> Mapping[str, Argument]:
 @dataclass(frozen=True, slots=True)
 class Templates:
     """The chat templates of a version: their names, those that end each answer by themselves (`efficient_eos`), and
-    the one of each chat model that it lists, by repository in lower case.
+    the one of each chat model that it lists, by repository in lower case. `alike` are those that write the same turns.
     """
 
     names: frozenset[str]
     efficient_eos: frozenset[str]
     of_model: Mapping[str, str]
+    alike: tuple[frozenset[str], ...] = ()
+
+    def same_turns(self, one: str, other: str) -> bool:
+        """Whether two templates write user, assistant and system in the same way."""
+        return one == other or any({one, other} <= group for group in self.alike)
 
 
 @cache
@@ -92,7 +97,8 @@ def templates(version: str) -> Templates | None:
     if not table.is_file():
         return None
     made = json.loads(table.read_text())
-    return Templates(frozenset(made["templates"]), frozenset(made["efficient_eos"]), made["models"])
+    alike = tuple(frozenset(group) for group in made["alike"])
+    return Templates(frozenset(made["templates"]), frozenset(made["efficient_eos"]), made["models"], alike)
 
 
 @cache

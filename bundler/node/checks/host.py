@@ -79,8 +79,8 @@ def _least(workload: Workload, needs: Needs) -> int:
     """Bytes of the host that a workload can't do without.
 
     Merging holds the model once (LF 0.9.3, export_device: cpu). Offloaded parameters are held once, in 16 bits, and an
-    offloaded optimizer has 16 bytes for each parameter that is trained: all of them, unless it is LoRA. Of adapters
-    the lock has a prediction.
+    offloaded optimizer has 16 bytes for each parameter that is trained: all of them, unless it is LoRA. What the
+    lock predicts is of the whole node, offloaded parameters with it.
     """
     weights = max((needs.weights.get(mount.source, 0) for mount in workload.mounts), default=0)
     if workload.kind == "merge":
@@ -89,7 +89,7 @@ def _least(workload: Workload, needs: Needs) -> int:
     trains_all = setting(workload, "finetuning_type") == "full"
     predicted = needs.predicted.get(workload.name)
     states = weights // 2 * OPTIMIZER_BYTES if optimizer and trains_all else 0
-    return (weights if parameters else 0) + max(states, predicted.host_bytes if predicted else 0)
+    return max(states + (weights if parameters else 0), predicted.host_bytes if predicted else 0)
 
 
 def shm(facts: Facts, needs: Needs) -> Finding:
