@@ -1,4 +1,4 @@
-"""What a manifest's training and service will take of each GPU, how long it is, and what becomes of its data.
+"""What a manifest's training and services will take of each GPU, how long it is, and what becomes of its data.
 
 The disks of the path and the time along it are counted by the same plan, of the same configs.
 """
@@ -10,30 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler.manifest.hardware import hardware
-from bundler.manifest.names import TRAINED
+from bundler.manifest.names import SERVE
 from bundler.manifest.schema import Manifest
-from bundler.manifest.serving import SglangService, VllmService
 from bundler.manifest.training import Train
 from bundler.operations.judge_data import all_held_back, samples
 from bundler.operations.plan_configs import read_config
 from bundler.operations.plan_payload import fetched, payload
 from bundler.operations.plan_pinned import Pinned
-from bundler.operations.plan_settings import is_measured, quantization, sglang_setting, training_setting, vllm_setting
-from bundler.planning import (
-    Advice,
-    MemoryPlan,
-    ServingPlan,
-    advise,
-    serve_memory,
-    serve_memory_sglang,
-    train_memory,
-    verdict,
-)
+from bundler.operations.plan_servers import ServerPlan, plan_servers
+from bundler.operations.plan_settings import is_measured, training_setting
+from bundler.planning import Advice, MemoryPlan, advise, train_memory, verdict
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.disk import Machine, machines, unpacked
 from bundler.planning.duration import Duration, Rate, StepName, duration
 from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
-from bundler.planning.serving_memory import BYTES
 from bundler.planning.steps import Schedule, Steps, steps
 
 
@@ -56,14 +46,15 @@ class TrainPlan:
 class PlanResult:
     """The plan of a manifest, for `gpus` GPUs of `gpu_bytes` each; both 0 on a CPU.
 
-    `not_planned` says of `train` and `serve` why their memory is not planned, where it can't be: an architecture that
-    is not counted. `disk` and `time` go along the path: builder, intranet host, node.
+    `not_planned` says of `train`, `serve` and `services.NAME` why their memory is not planned, where it can't be: an
+    architecture that is not counted. `servers` are `serve` and all others of models, by the workload's name, in the
+    order in which they start. `disk` and `time` go along the path: builder, intranet host, node.
     """
 
     gpu_bytes: int
     gpus: int
     train: TrainPlan | None
-    serve: ServingPlan | None
+    servers: Mapping[str, ServerPlan]
     data: Mapping[str, DatasetVerdict]
     not_planned: Mapping[str, str] = field(default_factory=dict)
     steps: Steps | None = None
@@ -73,10 +64,14 @@ class PlanResult:
 
     @property
     def fits(self) -> bool:
-        """Whether training, service and evaluation need no more than the GPUs have, of those that are planned."""
-        return self.evaluate_fits and not (
-            (self.train and self.train.verdict == "does not fit") or (self.serve and not self.serve.fits)
-        )
+        """Whether training, services and evaluation need no more than the GPUs have, of those that are planned."""
+        trains = not self.train or self.train.verdict != "does not fit"
+        return trains and self.evaluate_fits and all(server.fits for server in self.servers.values())
+
+    @property
+    def serve(self) -> ServerPlan | None:
+        """The manifest's `serve`, where it is planned."""
+        return self.servers.get(SERVE)
 
     @property
     def evaluate_fits(self) -> bool:
@@ -107,12 +102,12 @@ def plan(
     )
     disk = machines(whole)
     if not gpu_bytes or not gpus:
-        return PlanResult(0, 0, None, None, data, {}, counted, disk, time)
+        return PlanResult(0, 0, None, {}, data, {}, counted, disk, time)
     why: dict[str, str] = {}
     trained = _train(manifest, configs, gpu_bytes, counted, why)
-    served = _serve(manifest, configs, gpu_bytes, why)
+    servers = plan_servers(manifest, configs, gpu_bytes, why)
     evaluated = _evaluate(manifest, configs)
-    return PlanResult(gpu_bytes, gpus, trained, served, data, why, counted, disk, time, evaluated)
+    return PlanResult(gpu_bytes, gpus, trained, servers, data, why, counted, disk, time, evaluated)
 
 
 def _train(
@@ -141,26 +136,6 @@ def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan
     if not train or not wanted or shape is None:
         return None
     return evaluate_memory(shape, training_setting(train, manifest.target), wanted.batch_size, wanted.max_new_tokens)
-
-
-def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why: dict[str, str]) -> ServingPlan | None:
-    service = manifest.serve
-    if not isinstance(service, VllmService | SglangService):
-        return None
-    merged = manifest.train is not None and service.model == TRAINED
-    name = manifest.train.model if manifest.train and merged else service.model
-    config = read_config(manifest, name, configs)
-    if config.shape is None:
-        why["serve"] = f"model {name}: {config.why}"
-        return None
-    method = quantization(service, None if merged else config.quantization)
-    if method not in BYTES:
-        why["serve"] = f"model {name}: its quantization {method!r:.40} is not counted"
-        return None
-    if isinstance(service, SglangService):
-        return serve_memory_sglang(config.shape, sglang_setting(service, gpu_bytes, method), gpu_bytes)
-    stretched = bool(merged and manifest.train and manifest.train.rope_scaling)
-    return serve_memory(config.shape, vllm_setting(service, method, stretched=stretched), gpu_bytes)
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:

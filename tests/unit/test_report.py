@@ -145,7 +145,11 @@ def test_memory_that_is_not_planned_is_not_called_memory_that_fits() -> None:
     plan = real_plan() | {"not_planned": {"serve": "model base: its type is not counted"}, "serve": None}
     plan["findings"] = [{"severity": "warn", "what": "The memory of serve is not planned.", "why": "its type"}]
     said = Reading(plan_page(plan, TITLE)).said
-    assert f"{TITLE} Fits, as far as it is planned The memory of serve is not planned." in said
+    assert f"{TITLE} Not planned: serve The memory of serve is not planned, so nothing is said of it. What is" in said
+    assert "What is planned, training, fits." in said
+    nothing = Reading(plan_page(plan | {"train": None}, TITLE)).said
+    assert "Not planned The memory of serve is not planned, so nothing is said of it." in nothing
+    assert "What is planned" not in nothing
     assert "warning The memory of serve is not planned. its type" in said
 
 
