@@ -142,9 +142,10 @@ def text(result: PlanResult) -> str:
         lines += [f"  would fit: {one.change}: {format_size(one.peak_bytes)}" for one in result.train.advice]
     lines += _not_planned(result, "train")
     if counted := result.steps:
+        about, of = "" if counted.exact else "about ", "packed sequences" if counted.packed else "samples"
         lines.append(
-            f"  {counted.total} steps of {counted.effective_batch} samples ({counted.per_epoch} an epoch), "
-            f"{counted.samples} samples, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
+            f"  {about}{counted.total} steps of {counted.effective_batch} {of} ({counted.per_epoch} an epoch), "
+            f"{counted.samples} {of}, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
         )
     lines += plan_servers.text(result)
     lines += [line for what in result.not_planned if what != "train" for line in _not_planned(result, what)]

@@ -6,14 +6,14 @@ The disks of the path and the time along it are counted by the same plan, of the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bundler.manifest.hardware import hardware
 from bundler.manifest.names import SERVE
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
-from bundler.operations.judge_data import all_held_back, samples
+from bundler.operations.judge_data import samples
 from bundler.operations.plan_configs import read_config
 from bundler.operations.plan_payload import fetched, payload
 from bundler.operations.plan_pinned import Pinned
@@ -139,20 +139,22 @@ def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan
 
 
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
-    count = samples(train, data)
-    if count is None or all_held_back(train, data):
+    found = samples(train, data)
+    if found is None:
         return None
-    return steps(
-        count,
-        Schedule(
-            batch_size=train.batch_size,
-            gradient_accumulation=train.gradient_accumulation,
-            gpus=gpus,
-            epochs=train.epochs or 3.0,
-            max_steps=train.max_steps,
-            warmup_ratio=train.warmup_ratio,
-            warmup_steps=train.warmup_steps or 0,
-            validation=train.val_size or 0.0,
-            save_steps=train.save_steps,
-        ),
+    schedule = Schedule(
+        batch_size=train.batch_size,
+        gradient_accumulation=train.gradient_accumulation,
+        gpus=gpus,
+        epochs=train.epochs or 3.0,
+        max_steps=train.max_steps,
+        warmup_ratio=train.warmup_ratio,
+        warmup_steps=train.warmup_steps or 0,
+        validation=train.val_size or 0.0,
+        save_steps=train.save_steps,
     )
+    try:
+        counted = steps(found.count, schedule)
+    except ValueError:  # none is left to train on, which all_held_back says where it is certain
+        return None
+    return replace(counted, packed=found.packed, exact=found.exact)
