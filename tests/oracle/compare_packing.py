@@ -84,7 +84,6 @@ def main() -> None:
             theirs = json.loads(oracle.stdout.readline())
             mine, truncated = counted(path, arguments, stage, tokenizer)
         packed = theirs.get("packed", 0)
-        print("SAID", number, packed, len(records), stage, truncated)
         kind = f"{stage}, {'some' if truncated else 'none'} truncated"
         found[f"{kind}: {'same' if packed == mine else 'differ'}"] += 1
         if packed != mine:

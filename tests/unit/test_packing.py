@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from bundler.operations.plan import plan
 from bundler.operations.plan_pinned import Pinned
 from bundler.operations.token_lengths import Counting
 from bundler.planning.datasets.packing import Packing, knapsacks
+from bundler.planning.datasets.template import template
+from bundler.planning.datasets.tokens import ModelTokenizer
+from tests.oracle.compare_packing import case
+from tests.oracle.compare_packing import counted as of_case
 from tests.unit.manifest_cases import changed, write
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -49,6 +54,20 @@ def test_records_are_packed_by_batches_however_they_come(parts: list[list[int]],
     flat = [count for part in parts for count in part]
     batches = [flat[at : at + batch] for at in range(0, len(flat), batch)]
     assert packing.sequences() == sum(sum(one) // 50 for one in batches)
+
+
+SAID = {100: 5, 101: 589, 113: 0, 114: 729, 124: 29, 126: 18, 127: 0}
+"""What LLaMA-Factory 0.9.3 itself packed of these cases, by their seeds."""
+
+
+@pytest.mark.parametrize("seed", SAID)
+def test_sequences_are_those_that_llamafactory_itself_packed(seed: int, tmp_path: Path) -> None:
+    records, arguments, stage = case(random.Random(seed))
+    path = tmp_path / "case.json"
+    path.write_text(json.dumps(records))
+    form = template("qwen3", "0.9.3")
+    tokenizer = ModelTokenizer(TOKENIZER, TOKENIZER.with_name("tokenizer_config.json"), form)
+    assert of_case(path, arguments, stage, tokenizer)[0] == SAID[seed]
 
 
 def counted(directory: Path, records: list[Any], **settings: Any) -> Any:
