@@ -112,14 +112,15 @@ def test_a_plan_with_everything_says_all_of_it() -> None:
         assert one in said, said
 
 
-@pytest.mark.parametrize("absent", ["disk", "time", "findings", "train", "serve"])
+@pytest.mark.parametrize("absent", ["disk", "time", "findings", "train", "serve", "services", "together", "evaluate"])
 def test_a_part_that_the_document_lacks_is_left_out_and_the_rest_is_there(absent: str) -> None:
     whole = whole_plan()
     without, null = dict(whole), {**whole, absent: None}
     del without[absent]
     assert plan_page(without, TITLE) == plan_page(null, TITLE)
-    heads = {"disk": "Disk along", "time": "Time along", "findings": "evaluate shares", "serve": "KV"}
-    heads["train"] = "<h3>Training</h3>"
+    heads = {"disk": "Disk along", "time": "Time along", "findings": "evaluate shares"}
+    titles = {"train": "Training", "serve": "Serving", "services": "Service judge", "evaluate": "Evaluation"}
+    heads |= {member: f"<h3>{title}</h3>" for member, title in (titles | {"together": "Servers together"}).items()}
     for member, head in heads.items():
         assert (head in plan_page(without, TITLE)) is (member != absent)
 
