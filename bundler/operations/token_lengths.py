@@ -66,13 +66,14 @@ class Counting:
         if not self.tokenizer:
             return None
         try:
-            size = sum(file.stat().st_size for file in listed(path))
+            sizes = [file.stat().st_size for file in listed(path)]
         except Raises:
-            size = 0  # the judge will say what is wrong with it
+            sizes = []  # the judge will say what is wrong with it
         stage = cast(Stage, self.train.stage)
         packed = packs(self.train)
         packing = partial(Packing, way(self.train), cutoff(self.train), batch(self.train)) if packed else None
-        return TokenWatch(self.tokenizer, stage, stride=-(-size // BUDGET) or 1, packed=packed, packing=packing)
+        stride = -(-sum(sizes) // BUDGET) or 1
+        return TokenWatch(self.tokenizer, stage, stride=stride, packed=packed, packing=packing, files=len(sizes))
 
     def counted(self, verdict: DatasetVerdict, watch: TokenWatch | None) -> DatasetVerdict:
         """The verdict with its records' lengths, or why there are none."""
@@ -100,13 +101,16 @@ def batch(train: Train) -> int:
 
 def packed_exactly(train: Train, verdicts: Sequence[DatasetVerdict]) -> bool:
     """Whether the sequences of packed records were counted as the trainer packs them: of whole batches, all of whose
-    records are known to the token. One that is dropped, or truncated to about the length of a sequence, or a batch of
-    two datasets, or shared out to several processes, may make one more or less.
+    records are known to the token. A batch of two datasets or of what several processes share, or a record that is
+    truncated to about the length of a sequence, may make one more or less; so may, where there are several batches,
+    one that is dropped, and files of a folder, whose order is the file system's (0.9.3, data/loader.py, listdir).
     """
-    known = all(one.lengths and not one.lengths.sampled and not one.lengths_why for one in verdicts)
-    truncated = any(one.lengths.truncated for one in verdicts if one.lengths)
-    whole = len(verdicts) == 1 and not any(one.dropped_count for one in verdicts)
-    return known and not truncated and whole and (train.extra.get("preprocessing_num_workers") or 1) == 1
+    if len(verdicts) != 1 or (train.extra.get("preprocessing_num_workers") or 1) != 1:
+        return False
+    (one,) = verdicts
+    if one.lengths is None or one.lengths.sampled or one.lengths_why or one.lengths.truncated:
+        return False
+    return one.records <= batch(train) or (not one.dropped_count and one.lengths.files == 1)
 
 
 def cutoff(train: Train) -> int:

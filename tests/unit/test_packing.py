@@ -116,6 +116,24 @@ def test_batches_that_are_shared_out_are_about_and_smaller_ones_are_counted(
         assert not found.exact
 
 
+def test_several_batches_are_about_where_records_are_dropped_or_files_are_in_no_order(tmp_path: Path) -> None:
+    dropped = RECORD | {"output": None}
+    for many, exact in ((900, True), (1100, False)):
+        _, wanted, data = counted(tmp_path, [*[RECORD] * many, dropped], packing=True, cutoff_len=400)
+        found = samples(wanted.train, data)
+        assert data["pumps"].dropped_count == 1
+        assert found
+        assert found.exact is exact
+    (tmp_path / "pumps.json").unlink()
+    (tmp_path / "pumps.json").mkdir()
+    for name in ("a.json", "b.json"):
+        (tmp_path / "pumps.json" / name).write_text(json.dumps([RECORD] * 600))
+    data = judge_datasets(wanted, Silence(), counting=Counting.of(wanted, {"base": TOKENIZER}, Pinned.none()))
+    found = samples(wanted.train, data)
+    assert found
+    assert (data["pumps"].kept, found.exact) == (1200, False)
+
+
 def test_texts_that_do_not_fill_one_block_are_refused_as_the_training_would_end(tmp_path: Path) -> None:
     path, wanted, data = counted(tmp_path, [RECORD] * 3, stage="pt", cutoff_len=2048)
     with pytest.raises(DataRefused) as refused:

@@ -38,7 +38,7 @@ class Lengths:
 
     `sampled` says that they are an evenly spaced part of all that are kept. `median` and `p95` are lengths of records:
     half, and 95 of a hundred, are no longer. `tokens` is the sum of them all. `packed` are the sequences that the
-    counted records are packed into, None where they are not: see packing.py.
+    counted records are packed into, None where they are not: see packing.py. They were read from so many `files`.
     """
 
     tokenizer: str
@@ -52,6 +52,7 @@ class Lengths:
     histogram: tuple[Bar, ...]
     tokens: int = 0
     packed: int | None = None
+    files: int = 1
 
     @property
     def truncated_share(self) -> float:

@@ -136,8 +136,10 @@ class TokenWatch:
         stride: int = 1,
         packed: bool = False,
         packing: Callable[[], Packing] | None = None,
+        files: int = 1,
     ) -> None:
-        """`packing` makes what counts the sequences of packed records."""
+        """`packing` makes what counts the sequences of packed records; `files` is how many the dataset has."""
+        self._files = files
         self._tokenizer = tokenizer
         self._new_packing = packing
         self._stage = stage
@@ -190,4 +192,6 @@ class TokenWatch:
         self._count()
         truncates = not (self._stage == "pt" and self._packed)
         found = self._spread.lengths(name, cutoff, sampled=self._stride > 1, truncates=truncates)
-        return replace(found, packed=self._packing.sequences()) if found and self._packing else found
+        if found and self._packing:
+            return replace(found, packed=self._packing.sequences(), files=self._files)
+        return found
