@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -13,7 +13,7 @@ from bundler.cli.tree import Node, tree
 from bundler.core.events import Events
 from bundler.core.records import to_json
 from bundler.core.size import format_size
-from bundler.manifest.lock import Hardware, Workload
+from bundler.manifest.lock import GpuMemory, Hardware, Workload
 from bundler.operations.inspect import Artifact, Inspection, inspect, rendered_file
 from bundler.store.layout import Store
 
@@ -71,6 +71,7 @@ def _document(found: Inspection) -> dict[str, object]:
             }
             for workload in found.workloads
         ],
+        "memory": [to_json(memory) for memory in found.memory],
         "rehearsal": {**to_json(found.rehearsal), "passed": found.rehearsal.passed} if found.rehearsal else None,
     }
 
@@ -113,7 +114,7 @@ def _tree(found: Inspection) -> Node:
             Node(f"root {found.bundle.root.digest}"),
             Node("artifacts", artifacts),
             *([Node("workloads", workloads)] if workloads else []),
-            Node(f"needs {_hardware(found.hardware)}"),
+            Node(f"needs {_hardware(found.hardware)}", [Node(line) for line in columns(_memory(found.memory))]),
             _rehearsal(found),
         ],
     )
@@ -160,6 +161,21 @@ def _workload(workload: Workload) -> tuple[str, ...]:
     where = f"on port {workload.port}" if workload.is_service else ""
     gpus = f"{workload.gpus} GPUs" if workload.gpus else "CPU"
     return (kind, workload.name, workload.kind, f"image {workload.image}", gpus, where)
+
+
+def _memory(predicted: Sequence[GpuMemory]) -> list[tuple[str, ...]]:
+    """What each workload was predicted to take, and how well that is known."""
+    basis = {"measured": "as measured on such trainings", "formula": "by formula, not compared with a GPU"}
+    return [
+        (
+            one.workload,
+            f"{format_size(one.device_bytes)} of each GPU",
+            f"{format_size(one.least_bytes)} at least",
+            f"{format_size(one.host_bytes)} of main memory" if one.host_bytes else "",
+            basis[one.basis],
+        )
+        for one in predicted
+    ]
 
 
 def _hardware(floor: Hardware) -> str:

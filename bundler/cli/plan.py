@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bundler.cli import html, options, plan_data, plan_path
+from bundler.cli import html, options, plan_data, plan_path, plan_servers
 from bundler.core.errors import CheckRefused
 from bundler.core.events import Events
 from bundler.core.records import to_json
@@ -101,7 +101,7 @@ def _by_model(
 
 def document(result: PlanResult, held_back: str | None = None) -> dict[str, object]:
     """A plan as data. `findings` has what a page shows as such: that no sample is left, and what is not planned."""
-    serve, train = result.serve, result.train
+    train = result.train
     held = {"severity": "block", "what": "No sample is left to train on.", "why": held_back, "remedy": ""}
     return {
         "gpu_bytes": result.gpu_bytes,
@@ -112,7 +112,7 @@ def document(result: PlanResult, held_back: str | None = None) -> dict[str, obje
         "steps": to_json(result.steps) if result.steps else None,
         "train": to_json(train) if train else None,
         "data": {name: plan_data.document(verdict) for name, verdict in result.data.items()},
-        "serve": {"per_gpu": to_json(serve), "verdict": "fits" if serve.fits else "does not fit"} if serve else None,
+        **plan_servers.document(result),
         "evaluate": _evaluate(result),
         **plan_path.document(result),
     }
@@ -142,17 +142,13 @@ def text(result: PlanResult) -> str:
         lines += [f"  would fit: {one.change}: {format_size(one.device_bytes)}" for one in result.train.advice]
     lines += _not_planned(result, "train")
     if counted := result.steps:
+        about, of = "" if counted.exact else "about ", "packed sequences" if counted.packed else "samples"
         lines.append(
-            f"  {counted.total} steps of {counted.effective_batch} samples ({counted.per_epoch} an epoch), "
-            f"{counted.samples} samples, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
+            f"  {about}{counted.total} steps of {counted.effective_batch} {of} ({counted.per_epoch} an epoch), "
+            f"{counted.samples} {of}, {counted.warmup} steps of warm-up, {counted.checkpoints} checkpoints"
         )
-    if result.serve:
-        serve = result.serve
-        lines.append(f"serve: {'fits' if serve.fits else 'does not fit'}: weights {format_size(serve.weights_bytes)}")
-        lines.append(f"  KV cache {format_size(serve.kv_cache_bytes)}: {serve.kv_tokens} tokens")
-        lines.append(f"  on the device {format_size(serve.peak_bytes)}, by formula, not compared with a GPU")
-        lines += [f"  {problem}" for problem in serve.problems]
-    lines += _not_planned(result, "serve")
+    lines += plan_servers.text(result)
+    lines += [line for what in result.not_planned if what != "train" for line in _not_planned(result, what)]
     if result.evaluate:
         size = format_size(result.evaluate.device_bytes)
         does = "fits" if result.evaluate_fits else "does not fit"

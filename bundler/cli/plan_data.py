@@ -46,6 +46,8 @@ def _lengths(lengths: Lengths) -> dict[str, object]:
         "sampled": lengths.sampled,
         "truncated": lengths.truncated,
         "truncated_share": round(lengths.truncated_share, 6),
+        "tokens": lengths.tokens,
+        "packed": lengths.packed,
         "median": lengths.median,
         "p95": lengths.p95,
         "longest": [{"place": str(one.place), "tokens": one.tokens} for one in lengths.longest],

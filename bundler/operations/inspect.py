@@ -9,7 +9,7 @@ from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import UsageInvalid
 from bundler.core.strict_json import MalformedJson
-from bundler.manifest.lock import Hardware, LockedFiles, LockedImage, Workload
+from bundler.manifest.lock import GpuMemory, Hardware, LockedFiles, LockedImage, Workload
 from bundler.rehearsal.evidence import Evidence
 from bundler.store.closure import children, closure
 from bundler.store.contents import read_lock
@@ -46,6 +46,7 @@ class Inspection:
     """A bundle. `bytes` counts each blob once, `alone` is what `gc --drop` would free, None where it is not
     known: a manifest of another bundle there is damaged.
 
+    `memory` is what the plan predicted when it was locked; empty where it predicted nothing, as for a CPU.
     `rehearsal` is what is kept of a rehearsal of this very root: the root does not cover it.
     """
 
@@ -57,6 +58,7 @@ class Inspection:
     blobs: int
     bytes: int
     alone: int | None
+    memory: tuple[GpuMemory, ...] = ()
     rehearsal: Evidence | None = None
 
 
@@ -89,6 +91,7 @@ def inspect(store: Store, bundle: BundleEntry) -> Inspection:
         len(size),
         sum(size.values()),
         None if damaged else sum(own.values()),
+        lock.memory,
         _rehearsal(store, bundle),
     )
 

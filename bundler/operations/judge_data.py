@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, cast
@@ -15,7 +16,7 @@ from bundler.manifest.artifacts import AnyDataset, Dataset, LocalDataset
 from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
 from bundler.operations.plan_pinned import Pinned
-from bundler.operations.token_lengths import Counting, much_truncated, packs
+from bundler.operations.token_lengths import Counting, cutoff, much_truncated, packed_exactly, packs
 from bundler.planning.datasets.description import Columns, Description, Stage, Tags
 from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.verdict import DatasetVerdict
@@ -109,24 +110,52 @@ def require_usable(
         raise DataRefused(path, problems)
 
 
-def samples(train: Train, verdicts: Mapping[str, DatasetVerdict]) -> int | None:
-    """How many samples LLaMA-Factory makes of all datasets, before it holds some back.
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """What LLaMA-Factory makes of all datasets, before it holds some back: records, or sequences of packed ones.
 
-    None where it is not known how many records are kept, or how many of them are packed together or chosen.
+    `exact` says whether the trainer will count as many.
     """
+
+    count: int
+    packed: bool = False
+    exact: bool = True
+
+
+def samples(train: Train, verdicts: Mapping[str, DatasetVerdict]) -> Samples | None:
+    """None where it is not known how many records are kept, or chosen, or how many tokens those to be packed have."""
     judged = [verdicts.get(name) for name in train.datasets]
     known = [verdict for verdict in judged if verdict and verdict.usable and not verdict.unread]
-    if packs(train) or _CHOOSING & train.extra.keys() or not known or len(known) != len(judged):
+    if _CHOOSING & train.extra.keys() or not known or len(known) != len(judged):
         return None
-    return sum(verdict.kept for verdict in known)
+    if not packs(train):
+        return Samples(sum(verdict.kept for verdict in known))
+    made = [_packed(verdict) for verdict in known]
+    counts = [count for count in made if count is not None]
+    exact = packed_exactly(train, known)
+    return Samples(sum(counts), packed=True, exact=exact) if len(counts) == len(made) else None
+
+
+def _packed(verdict: DatasetVerdict) -> int | None:
+    """Of all its records, where a part was counted."""
+    lengths = verdict.lengths
+    if lengths is None or lengths.packed is None:
+        return None
+    return round(lengths.packed * verdict.kept / lengths.records)
 
 
 def all_held_back(train: Train, verdicts: Mapping[str, DatasetVerdict]) -> str | None:
-    """Says it where `val_size` holds back all samples, of which LLaMA-Factory would die."""
-    count = samples(train, verdicts)
+    """Says it where `val_size` holds back all samples, of which LLaMA-Factory would die, or packing makes none."""
+    found = samples(train, verdicts)
+    if found is None or not found.exact:
+        return None
+    if found.packed and not found.count:
+        return (
+            f"all records together do not fill one sequence of {cutoff(train)} tokens (cutoff_len), and LLaMA-Factory "
+            "leaves out what does not"
+        )
     try:
-        if count is not None:
-            split(count, train.val_size or 0.0)
+        split(found.count, train.val_size or 0.0)
     except ValueError as error:
         return f"val_size: {error}"
     return None

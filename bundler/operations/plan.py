@@ -1,4 +1,4 @@
-"""What a manifest's training and service will take of each GPU, how long it is, and what becomes of its data.
+"""What a manifest's training and services will take of each GPU, how long it is, and what becomes of its data.
 
 The disks of the path and the time along it are counted by the same plan, of the same configs.
 """
@@ -6,35 +6,26 @@ The disks of the path and the time along it are counted by the same plan, of the
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from bundler.manifest.hardware import hardware
-from bundler.manifest.names import TRAINED
+from bundler.manifest.names import SERVE
 from bundler.manifest.schema import Manifest
-from bundler.manifest.serving import SglangService, VllmService
 from bundler.manifest.training import Train
-from bundler.operations.judge_data import all_held_back, samples
+from bundler.operations.judge_data import samples
 from bundler.operations.plan_configs import read_config
 from bundler.operations.plan_payload import fetched, payload
 from bundler.operations.plan_pinned import Pinned
-from bundler.operations.plan_settings import is_measured, quantization, sglang_setting, training_setting, vllm_setting
-from bundler.planning import (
-    Advice,
-    MemoryPlan,
-    ServingPlan,
-    advise,
-    serve_memory,
-    serve_memory_sglang,
-    train_memory,
-    verdict,
-)
+from bundler.operations.plan_servers import ServerPlan, plan_servers
+from bundler.operations.plan_settings import is_measured, training_setting
+from bundler.planning import Advice, MemoryPlan, advise, train_memory, verdict
 from bundler.planning.advice import Verdict
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.planning.disk import Machine, machines, unpacked
 from bundler.planning.duration import Duration, Rate, StepName, duration
 from bundler.planning.evaluation_memory import EvaluationPlan, evaluate_memory
-from bundler.planning.serving_memory import BYTES, FOUR_BITS
+from bundler.planning.serving_memory import FOUR_BITS
 from bundler.planning.steps import Schedule, Steps, steps
 from bundler.planning.training_memory import HELD
 
@@ -58,14 +49,15 @@ class TrainPlan:
 class PlanResult:
     """The plan of a manifest, for `gpus` GPUs of `gpu_bytes` each; both 0 on a CPU.
 
-    `not_planned` says of `train` and `serve` why their memory is not planned, where it can't be: an architecture that
-    is not counted. `disk` and `time` go along the path: builder, intranet host, node.
+    `not_planned` says of `train`, `serve` and `services.NAME` why their memory is not planned, where it can't be: an
+    architecture that is not counted. `servers` are `serve` and all others of models, by the workload's name, in the
+    order in which they start. `disk` and `time` go along the path: builder, intranet host, node.
     """
 
     gpu_bytes: int
     gpus: int
     train: TrainPlan | None
-    serve: ServingPlan | None
+    servers: Mapping[str, ServerPlan]
     data: Mapping[str, DatasetVerdict]
     not_planned: Mapping[str, str] = field(default_factory=dict)
     steps: Steps | None = None
@@ -75,10 +67,14 @@ class PlanResult:
 
     @property
     def fits(self) -> bool:
-        """Whether training, service and evaluation need no more than the GPUs have, of those that are planned."""
-        return self.evaluate_fits and not (
-            (self.train and self.train.verdict == "does not fit") or (self.serve and not self.serve.fits)
-        )
+        """Whether training, services and evaluation need no more than the GPUs have, of those that are planned."""
+        trains = not self.train or self.train.verdict != "does not fit"
+        return trains and self.evaluate_fits and all(server.fits for server in self.servers.values())
+
+    @property
+    def serve(self) -> ServerPlan | None:
+        """The manifest's `serve`, where it is planned."""
+        return self.servers.get(SERVE)
 
     @property
     def evaluate_fits(self) -> bool:
@@ -109,12 +105,12 @@ def plan(
     )
     disk = machines(whole)
     if not gpu_bytes or not gpus:
-        return PlanResult(0, 0, None, None, data, {}, counted, disk, time)
+        return PlanResult(0, 0, None, {}, data, {}, counted, disk, time)
     why: dict[str, str] = {}
     trained = _train(manifest, configs, gpu_bytes, counted, why)
-    served = _serve(manifest, configs, gpu_bytes, why)
+    servers = plan_servers(manifest, configs, gpu_bytes, why)
     evaluated = _evaluate(manifest, configs)
-    return PlanResult(gpu_bytes, gpus, trained, served, data, why, counted, disk, time, evaluated)
+    return PlanResult(gpu_bytes, gpus, trained, servers, data, why, counted, disk, time, evaluated)
 
 
 def _train(
@@ -166,41 +162,23 @@ def _evaluate(manifest: Manifest, configs: Mapping[str, Path]) -> EvaluationPlan
     return evaluate_memory(config.shape, setting, wanted.batch_size, wanted.max_new_tokens)
 
 
-def _serve(manifest: Manifest, configs: Mapping[str, Path], gpu_bytes: int, why: dict[str, str]) -> ServingPlan | None:
-    service = manifest.serve
-    if not isinstance(service, VllmService | SglangService):
-        return None
-    merged = manifest.train is not None and service.model == TRAINED
-    name = manifest.train.model if manifest.train and merged else service.model
-    config = read_config(manifest, name, configs)
-    if config.shape is None:
-        why["serve"] = f"model {name}: {config.why}"
-        return None
-    method = quantization(service, None if merged else config.quantization)
-    if method not in BYTES:
-        why["serve"] = f"model {name}: its quantization {method!r:.40} is not counted"
-        return None
-    if isinstance(service, SglangService):
-        return serve_memory_sglang(config.shape, sglang_setting(service, gpu_bytes, method), gpu_bytes)
-    stretched = bool(merged and manifest.train and manifest.train.rope_scaling)
-    return serve_memory(config.shape, vllm_setting(service, method, stretched=stretched), gpu_bytes)
-
-
 def _steps(train: Train, gpus: int, data: Mapping[str, DatasetVerdict]) -> Steps | None:
-    count = samples(train, data)
-    if count is None or all_held_back(train, data):
+    found = samples(train, data)
+    if found is None:
         return None
-    return steps(
-        count,
-        Schedule(
-            batch_size=train.batch_size,
-            gradient_accumulation=train.gradient_accumulation,
-            gpus=gpus,
-            epochs=train.epochs or 3.0,
-            max_steps=train.max_steps,
-            warmup_ratio=train.warmup_ratio,
-            warmup_steps=train.warmup_steps or 0,
-            validation=train.val_size or 0.0,
-            save_steps=train.save_steps,
-        ),
+    schedule = Schedule(
+        batch_size=train.batch_size,
+        gradient_accumulation=train.gradient_accumulation,
+        gpus=gpus,
+        epochs=train.epochs or 3.0,
+        max_steps=train.max_steps,
+        warmup_ratio=train.warmup_ratio,
+        warmup_steps=train.warmup_steps or 0,
+        validation=train.val_size or 0.0,
+        save_steps=train.save_steps,
     )
+    try:
+        counted = steps(found.count, schedule)
+    except ValueError:  # none is left to train on, which all_held_back says where it is certain
+        return None
+    return replace(counted, packed=found.packed, exact=found.exact)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bundler.manifest.schema import Target
-from bundler.manifest.serving import SglangService, VllmService
+from bundler.manifest.serving import LlamaFactoryApi, ModelService, SglangService, VllmService
 from bundler.manifest.training import Train
 from bundler.planning import ServingSetting, TrainingSetting
 from bundler.planning.sglang_memory import CAPTURED, chunk
@@ -64,11 +64,15 @@ def is_measured(train: Train, setting: TrainingSetting) -> bool:
     return not train.unsloth and setting_is_measured(setting)
 
 
-def quantization(service: VllmService | SglangService, files: str | None) -> str | None:
+def quantization(service: ModelService, files: str | None) -> str | None:
     """How the linear layers are quantized: as the manifest says, else as the model's `files` are by its config, which
     also knows the bits.
     """
-    said = service.quantization if isinstance(service, VllmService) else _extra(service, "quantization")
+    said: object = None
+    if isinstance(service, VllmService):
+        said = service.quantization
+    elif isinstance(service, SglangService):
+        said = _extra(service, "quantization")
     same = files and str(said).removesuffix("_marlin") == files.partition(",")[0]
     return files if same or not said else str(said)
 
@@ -102,6 +106,18 @@ def sglang_setting(service: SglangService, gpu_bytes: int, method: str | None = 
         max_num_seqs=service.max_running_requests or CAPTURED,
         utilization=service.mem_fraction_static,
         batched_tokens=_tokens(service, "chunked_prefill_size") or chunk(gpu_bytes),
+    )
+
+
+def api_setting(service: LlamaFactoryApi, prompt: int) -> TrainingSetting:
+    """The same for LLaMA-Factory's API, which holds the whole model as an evaluation does, on one GPU, and answers one
+    request at a time (0.9.3, chat/hf_engine.py, MAX_CONCURRENT). It computes in 16 bits unless it is told otherwise
+    (extras/misc.py, infer_optim_dtype).
+    """
+    return TrainingSetting(
+        method="qlora" if service.extra.get("quantization_bit") == 4 else "full",
+        cutoff_len=prompt,
+        dtype="fp32" if service.extra.get("infer_dtype") == "float32" else "bf16",
     )
 
 

@@ -195,7 +195,8 @@ class _Run:
         began = time.monotonic()
         command = ending(self._patience, (*program(workload), *ONE_STEP), STEP)
         code, report, last = self._container(workload, command)
-        return stepped(check, code, report, last, time.monotonic() - began)
+        predicted = {memory.workload: memory.device_bytes for memory in self._lock.memory}.get(workload.name, 0)
+        return stepped(check, code, report, last, time.monotonic() - began, predicted)
 
     def _answer(self, workload: Workload, check: str) -> Finding:
         asked = chat_plan(workload, self._lock.question, self._patience)

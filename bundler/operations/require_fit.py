@@ -10,10 +10,11 @@ from bundler.core.errors import CheckRefused
 from bundler.core.events import Events, Warned
 from bundler.core.size import format_size
 from bundler.manifest.lock import GpuMemory, LockedFiles
-from bundler.manifest.names import SERVE, TRAIN
+from bundler.manifest.names import TRAIN
 from bundler.manifest.schema import Manifest
 from bundler.operations.plan import PlanResult, plan
 from bundler.operations.plan_pinned import configs_of
+from bundler.operations.plan_servers import shortages
 from bundler.planning.shape import ShapeUnknown
 from bundler.store.layout import Store
 
@@ -66,12 +67,12 @@ def predictions(result: PlanResult) -> Iterator[GpuMemory]:
             host_bytes=memory.host_bytes * result.gpus,
             basis="measured" if result.train.measured else "formula",
         )
-    if result.serve:
-        yield GpuMemory(SERVE, result.serve.peak_bytes, result.serve.least_bytes, 0, "formula")
+    for name, server in result.servers.items():
+        yield GpuMemory(name, server.device_bytes, server.least_bytes, 0, "formula")
 
 
 class DoesNotFit(CheckRefused):
-    """The training or the service needs more memory than the GPUs have. No lock says where the configs are yet."""
+    """The training or a service needs more memory than the GPUs have. No lock says where the configs are yet."""
 
     def __init__(self, path: Path, configs: Mapping[str, Path], result: PlanResult) -> None:
         lines = []
@@ -80,8 +81,7 @@ class DoesNotFit(CheckRefused):
             guess = "" if trained.measured else ", by formula"
             lines.append(f"the training takes about {format_size(peak)} of each{guess}")
             lines += [f"it would fit with {one.change}: {format_size(one.device_bytes)}" for one in trained.advice]
-        if result.serve and not result.serve.fits:
-            lines += ["the service does not fit", *result.serve.problems]
+        lines += shortages(result.servers)
         if result.evaluate and not result.evaluate_fits:
             size = format_size(result.evaluate.device_bytes)
             lines.append(f"the evaluation holds the whole model on each: about {size}, by formula")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +13,10 @@ from bundler.manifest.schema import Manifest
 from bundler.manifest.training import Train
 from bundler.operations.plan_pinned import Pinned
 from bundler.planning.datasets.description import Stage
+from bundler.planning.datasets.encode import BATCH
 from bundler.planning.datasets.files import listed
 from bundler.planning.datasets.lengths import MANY
+from bundler.planning.datasets.packing import Packing, Way
 from bundler.planning.datasets.template import template
 from bundler.planning.datasets.tokens import BUDGET, ModelTokenizer, NoTokenizer, TokenWatch
 from bundler.planning.datasets.verdict import DatasetVerdict, Raises
@@ -63,11 +66,14 @@ class Counting:
         if not self.tokenizer:
             return None
         try:
-            size = sum(file.stat().st_size for file in listed(path))
+            sizes = [file.stat().st_size for file in listed(path)]
         except Raises:
-            size = 0  # the judge will say what is wrong with it
+            sizes = []  # the judge will say what is wrong with it
         stage = cast(Stage, self.train.stage)
-        return TokenWatch(self.tokenizer, stage, stride=-(-size // BUDGET) or 1, packed=packs(self.train))
+        packed = packs(self.train)
+        packing = partial(Packing, way(self.train), cutoff(self.train), batch(self.train)) if packed else None
+        stride = -(-sum(sizes) // BUDGET) or 1
+        return TokenWatch(self.tokenizer, stage, stride=stride, packed=packed, packing=packing, files=len(sizes))
 
     def counted(self, verdict: DatasetVerdict, watch: TokenWatch | None) -> DatasetVerdict:
         """The verdict with its records' lengths, or why there are none."""
@@ -80,6 +86,31 @@ class Counting:
 def packs(train: Train) -> bool:
     """Whether several records are put into one sequence: by default in stage pt alone (0.9.3, hparams/parser.py)."""
     return train.neat_packing or (train.stage == "pt" if train.packing is None else train.packing)
+
+
+def way(train: Train) -> Way:
+    """How a training packs, if it does."""
+    return "blocks" if train.stage == "pt" else "knapsack"
+
+
+def batch(train: Train) -> int:
+    """Records that are packed together."""
+    said = train.extra.get("preprocessing_batch_size")
+    return said if type(said) is int and said > 0 else BATCH
+
+
+def packed_exactly(train: Train, verdicts: Sequence[DatasetVerdict]) -> bool:
+    """Whether the sequences of packed records were counted as the trainer packs them: of whole batches, all of whose
+    records are known to the token. A batch of two datasets or of what several processes share, or a record that is
+    truncated to about the length of a sequence, may make one more or less; so may, where there are several batches,
+    one that is dropped, and files of a folder, whose order is the file system's (0.9.3, data/loader.py, listdir).
+    """
+    if len(verdicts) != 1 or (train.extra.get("preprocessing_num_workers") or 1) != 1:
+        return False
+    (one,) = verdicts
+    if one.lengths is None or one.lengths.sampled or one.lengths_why or one.lengths.truncated:
+        return False
+    return one.records <= batch(train) or (not one.dropped_count and one.lengths.files == 1)
 
 
 def cutoff(train: Train) -> int:

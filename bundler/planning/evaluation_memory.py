@@ -31,8 +31,12 @@ class EvaluationPlan:
 
     def fits(self, gpu_bytes: int) -> bool:
         """False only where even the low end is too much."""
-        outside = self.device_bytes - self.peak_bytes - self.breakdown["fragmentation"]
-        return self.low_bytes + outside <= gpu_bytes
+        return self.low_bytes + self.outside_bytes <= gpu_bytes
+
+    @property
+    def outside_bytes(self) -> int:
+        """What torch's count does not have: the context, and NCCL."""
+        return self.device_bytes - self.peak_bytes - self.breakdown["fragmentation"]
 
 
 def evaluate_memory(shape: DecoderShape, setting: TrainingSetting, batch: int, answer: int) -> EvaluationPlan:

@@ -31,7 +31,10 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """The length of a training. `floor_rule` is what samples x epochs // effective batch would have said."""
+    """The length of a training. `floor_rule` is what samples x epochs // effective batch would have said.
+
+    `packed` says that samples are sequences of packed records, `exact` that the trainer will count as many.
+    """
 
     samples: int
     validation_samples: int
@@ -41,6 +44,8 @@ class Steps:
     warmup: int
     checkpoints: int
     floor_rule: int
+    packed: bool = False
+    exact: bool = True
 
     def checkpoint_bytes(self, one: int, limit: int | None = None) -> int:
         """Bytes that all kept checkpoints take, of `one` bytes each; `limit` is `save_total_limit`."""
@@ -91,18 +96,3 @@ def steps(kept: int, schedule: Schedule) -> Steps:
 def checkpoints(total: int, save_steps: int) -> int:
     """How many are written: every `save_steps`, and one at the end (trainer_callback.py, DefaultFlowCallback)."""
     return total // save_steps + (total % save_steps > 0)
-
-
-def packed(lengths: list[int], cutoff: int) -> tuple[int, int]:
-    """The fewest and the most sequences that packing makes of records with these token lengths.
-
-    Longer ones than `cutoff` are dropped (0.9.3, processor/supervised.py). Never fewer than the tokens fill; and
-    greedy filling leaves at most one sequence half empty in each thousand that are packed together.
-    """
-    fitting = [length for length in lengths if 0 < length <= cutoff]
-    if not fitting:
-        return 0, 0
-    fewest = math.ceil(sum(fitting) / cutoff)
-    batches = math.ceil(len(lengths) / 1000)
-    most = min(len(fitting), 2 * sum(fitting) // cutoff + batches)
-    return fewest, max(fewest, most)

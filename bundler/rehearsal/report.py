@@ -6,6 +6,7 @@ Whatever is no line of ours is left out, counted and not an error; a report that
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +15,7 @@ from bundler.core.records import from_json
 from bundler.core.strict_json import MalformedJson
 
 MOST_LINES = 20_000
+_BYTES = re.compile(r"[0-9]{1,15}")
 _LONGEST = 4096
 """Characters of a text that are kept."""
 
@@ -153,6 +155,7 @@ class Sighting:
 class Report:
     """All that a container's probes said, in their order; each line with the part that it was said in.
 
+    `peak_bytes` is the most that torch held of a GPU, 0 where it held none or did not say it.
     `parts` are those that ran to their end. `finished` says that the probe did; `noise` counts lines that are none.
     """
 
@@ -163,6 +166,7 @@ class Report:
     finished: bool = False
     noise: int = 0
     failures: Mapping[str, Failed | NotTried] = field(default_factory=dict)
+    peak_bytes: int = 0
 
     def all(self, kind: type) -> Iterator[Any]:
         """What was said of a kind."""
@@ -202,8 +206,10 @@ def parse(probe: Iterable[str], watch: Iterable[str] = ()) -> Report:
                 failures[part] = one
             else:
                 said.append((part, one))
-    sightings = dict.fromkeys(_sightings(watch))
-    return Report(tuple(said), tuple(parts), tuple(sightings), python, finished, noise, failures)
+    seen = tuple(dict.fromkeys(_sightings(watch)))
+    absent = tuple(one for one in seen if one.kind != "memory")
+    held = (int(one.what) for one in seen if one.kind == "memory" and _BYTES.fullmatch(one.what))
+    return Report(tuple(said), tuple(parts), absent, python, finished, noise, failures, max(held, default=0))
 
 
 def _sightings(lines: Iterable[str]) -> Iterator[Sighting]:
@@ -212,7 +218,7 @@ def _sightings(lines: Iterable[str]) -> Iterator[Sighting]:
             found = from_json(Sighting, _cut(document), "a report")
         except MalformedJson:
             continue
-        if found.kind in ("open", "stat", "host"):
+        if found.kind in ("open", "stat", "host", "memory"):
             yield found
 
 

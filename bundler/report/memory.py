@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bundler.report.figures import on_axis, per_cent, size, ticks
-from bundler.report.parts import SEEN, Part, parts
+from bundler.report.parts import SEEN, Part, parts, shared
 from bundler.report.svg import dot, element, figure, line, rect, text
 
 _ORDER = (
@@ -51,8 +51,10 @@ def training_bar(per_gpu: Mapping[str, Any], gpu_bytes: int) -> MemoryBar:
     return _bar("Training: memory of one GPU", _ordered(per_gpu["breakdown"]), gpu_bytes, _interval(per_gpu))
 
 
-def serving_bar(per_gpu: Mapping[str, Any], gpu_bytes: int) -> MemoryBar:
-    """Of `serve.per_gpu` of a plan. Without a breakdown: weights, profile run, cache and the rest of the budget."""
+def serving_bar(per_gpu: Mapping[str, Any], gpu_bytes: int, title: str) -> MemoryBar:
+    """Of `serve.per_gpu` of a plan, or of one of `services`. Without a breakdown: weights, profile run, cache and the
+    rest of the budget.
+    """
     breakdown = per_gpu.get("breakdown")
     if not breakdown:
         known = {
@@ -62,12 +64,24 @@ def serving_bar(per_gpu: Mapping[str, Any], gpu_bytes: int) -> MemoryBar:
         }
         breakdown = known | {"outside_torch": max(0, per_gpu["budget_bytes"] - sum(known.values()))}
     return _bar(
-        "Serving: memory of one GPU",
+        title,
         _ordered(breakdown),
         gpu_bytes,
         _interval(per_gpu),
         budget=per_gpu.get("budget_bytes", 0),
     )
+
+
+def evaluation_bar(per_gpu: Mapping[str, Any], gpu_bytes: int, title: str) -> MemoryBar:
+    """Of `evaluate.per_gpu` of a plan, or of a server that holds the whole model as an evaluation does."""
+    return _bar(title, _ordered(per_gpu["breakdown"]), gpu_bytes, _interval(per_gpu))
+
+
+def together_bar(servers: Mapping[str, int], gpu_bytes: int) -> MemoryBar:
+    """Of `together.servers` of a plan: what each server takes of the GPU that all share."""
+    named = tuple(Part(name, taken, letter, colour) for (name, (letter, colour)), taken
+                  in zip(shared(servers).items(), servers.values(), strict=True))  # fmt: skip
+    return _bar("Servers together: memory of the first GPU", named, gpu_bytes, None)
 
 
 def small_bar(part: int, whole: int, tip: str) -> Markup:

@@ -10,9 +10,10 @@ from markupsafe import Markup
 
 from bundler.report.data import datasets
 from bundler.report.figures import per_cent, size
-from bundler.report.memory import serving_bar, small_bar, training_bar
+from bundler.report.memory import evaluation_bar, small_bar, training_bar
 from bundler.report.path import disk, time
 from bundler.report.rendering import render
+from bundler.report.servers import server_views, together
 from bundler.report.verdict import findings, verdict
 
 
@@ -32,7 +33,8 @@ def plan_page(plan: Mapping[str, Any], title: str) -> str:
     Members that a document lacks, or that are null, are left out of the page.
     """
     gpu_bytes = plan["gpu_bytes"]
-    train, serve = plan.get("train"), plan.get("serve")
+    train, evaluate = plan.get("train"), plan.get("evaluate")
+    evaluation = "Evaluation: memory of one GPU"
     return render(
         "plan.html.j2",
         title=title,
@@ -43,8 +45,10 @@ def plan_page(plan: Mapping[str, Any], title: str) -> str:
         steps=plan.get("steps") or (train.get("steps") if train else None),
         training=training_bar(train["per_gpu"], gpu_bytes) if train else None,
         advice=_advice(train, gpu_bytes) if train else (),
-        serve=serve,
-        serving=serving_bar(serve["per_gpu"], gpu_bytes) if serve else None,
+        servers=server_views(plan),
+        together=together(plan),
+        evaluate=evaluate,
+        evaluating=evaluation_bar(evaluate["per_gpu"], gpu_bytes, evaluation) if evaluate else None,
         datasets=datasets(plan["data"]),
         disk=disk(plan.get("disk")),
         time=time(plan.get("time")),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from bundler.report.figures import count, per_cent, size
+from bundler.report.servers import problems, servers
 
 _RANKS = {"block": 0, "error": 0, "warn": 1, "warning": 1, "cannot read": 1, "note": 2, "info": 2, "pass": 3}
 _LOOKS = ("bad", "warn", "note", "good")
@@ -48,8 +49,7 @@ def verdict(plan: Mapping[str, Any]) -> Verdict:
     if train and train["verdict"] == "tight":
         return Verdict("warn", "Tight", _tight(plan))
     if missing := plan.get("not_planned"):
-        said = " and ".join(missing)
-        return Verdict("warn", "Fits, as far as it is planned", f"The memory of {said} is not planned.")
+        return _not_planned(plan, tuple(missing))
     if not plan["gpus"]:
         return Verdict("good", "No objection", "It runs on a CPU, whose memory is not planned.")
     return Verdict("good", "Fits", _fits(plan))
@@ -61,13 +61,30 @@ def findings(plan: Mapping[str, Any]) -> tuple[FindingView, ...]:
     return tuple(sorted(all_of_them, key=lambda one: _LOOKS.index(one.look)))
 
 
+def _not_planned(plan: Mapping[str, Any], missing: tuple[str, ...]) -> Verdict:
+    """Never "fits": nothing is known of a part of it."""
+    said = f"The memory of {_listing(missing)} is not planned, so nothing is said of it."
+    planned = ["training"] if plan.get("train") else []
+    planned += [name for name, _ in servers(plan)]
+    planned += ["evaluation"] if plan.get("evaluate") else []
+    if not planned:
+        return Verdict("warn", "Not planned", said)
+    does = "fits" if len(planned) == 1 else "fit"
+    return Verdict("warn", f"Not planned: {_listing(missing)}", f"{said} What is planned, {_listing(planned)}, {does}.")
+
+
+def _listing(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _fits(plan: Mapping[str, Any]) -> str:
     said = []
     if train := plan.get("train"):
         used = train["per_gpu"]["device_bytes"]
         said.append(f"Training takes {size(used)} of each GPU's {size(plan['gpu_bytes'])}.")
-    if serve := plan.get("serve"):
-        said.append(f"Serving has room for {count(serve['per_gpu']['kv_tokens'])} tokens at once.")
+    for name, server in servers(plan):
+        if tokens := server["per_gpu"].get("kv_tokens"):
+            said.append(f"{'Serving' if name == 'serve' else name} has room for {count(tokens)} tokens at once.")
     return " ".join(said) or "Nothing of it needs a GPU's memory that is planned."
 
 
@@ -82,7 +99,7 @@ def _tight(plan: Mapping[str, Any]) -> str:
 
 
 def _memory(plan: Mapping[str, Any]) -> Iterator[FindingView]:
-    train, serve = plan.get("train"), plan.get("serve")
+    train = plan.get("train")
     if train and train["verdict"] == "does not fit":
         used = train["per_gpu"]["device_bytes"]
         what = f"Training takes {size(used)} of each GPU, and a GPU has {size(plan['gpu_bytes'])}."
@@ -93,9 +110,14 @@ def _memory(plan: Mapping[str, Any]) -> Iterator[FindingView]:
     if train and not train["measured"]:
         why = "No such training was compared with a GPU."
         yield FindingView("note", "The training's memory is by formula alone.", why)
-    if serve:
-        for problem in serve["per_gpu"]["problems"]:
-            yield FindingView("bad", f"Serving can't start: {problem}.")
+    for name, server in servers(plan):
+        for problem in problems(server):
+            yield FindingView("bad", f"{'Serving' if name == 'serve' else name} can't start: {problem}.")
+    evaluate = plan.get("evaluate")
+    if evaluate and evaluate["verdict"] == "does not fit":
+        used = evaluate["per_gpu"]["device_bytes"]
+        what = f"The evaluation takes {size(used)} of each GPU, and a GPU has {size(plan['gpu_bytes'])}."
+        yield FindingView("bad", what, "It holds the whole model on each GPU, whatever shares the training.")
 
 
 def _data(data: Mapping[str, Any]) -> Iterator[FindingView]:

@@ -71,7 +71,7 @@ def of_plan(given: dict[str, Any], directory: Path) -> Told:
     assert not result.fits
     error = DoesNotFit(Path("MANIFEST"), {"base": Path("config.json")}, result)
     what, because, hint = words(error)
-    return what, because.partition("the service does not fit\n")[2], hint
+    return what, because.partition("serve does not fit\n")[2], hint
 
 
 def of_node(given: dict[str, Any], _: Path) -> Told:

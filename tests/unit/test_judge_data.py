@@ -14,7 +14,7 @@ from manifest_cases import changed, write
 from bundler.core.events import Event, Warned
 from bundler.manifest.loader import load
 from bundler.manifest.training import Train
-from bundler.operations.judge_data import DataRefused, judge_datasets, require_usable, samples
+from bundler.operations.judge_data import DataRefused, Samples, judge_datasets, require_usable, samples
 from bundler.planning.datasets.description import Description
 from bundler.planning.datasets.judge import judge
 
@@ -75,7 +75,7 @@ def test_a_validation_set_that_leaves_nothing_to_train_on_is_refused_and_not_a_f
 
 def test_how_many_samples_is_not_guessed_where_llama_factory_takes_only_some(tmp_path: Path) -> None:
     path, verdicts = judged(tmp_path, [GOOD] * 9, Heard())
-    assert samples(trained(path), verdicts) == 9
+    assert samples(trained(path), verdicts) == Samples(9)
     path, verdicts = judged(tmp_path, [GOOD] * 9, Heard(), extra={"max_samples": 3})
     assert samples(trained(path), verdicts) is None
 

@@ -190,6 +190,16 @@ def test_one_step_is_judged_by_its_end() -> None:
     assert (died.severity, "out of memory" in died.what, died.why) == (Severity.BLOCK, True, "Killed")
 
 
+def test_a_step_shows_what_it_took_beside_what_was_predicted_and_more_is_a_warning() -> None:
+    took = Report(peak_bytes=21 * 10**9)
+    one = stepped("train/step", 0, took, (), 3.0, 24 * 10**9)
+    assert one.severity is Severity.PASS
+    assert one.what.endswith("; torch held up to 21.0 GB of a GPU; the lock predicts 24.0 GB in all")
+    more = stepped("train/step", 0, took, (), 3.0, 20 * 10**9)
+    assert (more.severity, "longer records may not fit" in more.why) == (Severity.WARN, True)
+    assert stepped("train/step", 0, took, (), 3.0).severity is Severity.PASS
+
+
 def test_a_step_that_died_of_a_hub_says_which_and_how() -> None:
     last = ("    raise Offline(", "errors.OfflineModeIsEnabled: Cannot reach https://hub.example/api: offline mode.")
     one = stepped("train/step", 1, Report(), last, 3.0)

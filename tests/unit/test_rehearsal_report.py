@@ -187,6 +187,34 @@ def test_a_watched_process_and_its_children_tell_what_they_missed_and_nothing_el
     }
 
 
+TORCH = """
+class cuda:
+    is_initialized = staticmethod(lambda: True)
+    device_count = staticmethod(lambda: 2)
+    max_memory_allocated = staticmethod(lambda device: (21, 24)[device] * 10**9)
+"""
+
+
+@pytest.mark.parametrize(("part", "peak"), [("step", 24 * 10**9), ("model", 0)])
+def test_a_step_tells_at_its_end_what_torch_held_of_the_fullest_gpu(part: str, peak: int, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(scripts()["sitecustomize.py"])
+    (tmp_path / "torch.py").write_text(TORCH)
+    environment = {"PYTHONPATH": str(tmp_path), "BUNDLE_REPORT": str(tmp_path), "BUNDLE_PART": part}
+    done = subprocess.run(
+        [sys.executable, "-c", "import torch"], env={**os.environ, **environment}, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [one for path in tmp_path.glob("watch-*.jsonl") for one in path.read_text().splitlines()]
+    told = parse([], lines)
+    assert (told.peak_bytes, told.sightings) == (peak, ())
+
+
+def test_a_peak_that_is_no_number_is_none() -> None:
+    told = {"kind": "memory", "by": "", "part": "step"}
+    lines = [json.dumps(told | {"what": what}) for what in ("much", "-1", "9" * 99)]
+    assert parse([], lines).peak_bytes == 0
+
+
 def test_the_probe_runs_in_the_python_of_the_workloads_program_and_goes_on_after_a_failure(tmp_path: Path) -> None:
     """An image may have several: what is imported by another than the program's own proves nothing."""
     for name, text in scripts().items():

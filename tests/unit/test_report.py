@@ -112,14 +112,15 @@ def test_a_plan_with_everything_says_all_of_it() -> None:
         assert one in said, said
 
 
-@pytest.mark.parametrize("absent", ["disk", "time", "findings", "train", "serve"])
+@pytest.mark.parametrize("absent", ["disk", "time", "findings", "train", "serve", "services", "together", "evaluate"])
 def test_a_part_that_the_document_lacks_is_left_out_and_the_rest_is_there(absent: str) -> None:
     whole = whole_plan()
     without, null = dict(whole), {**whole, absent: None}
     del without[absent]
     assert plan_page(without, TITLE) == plan_page(null, TITLE)
-    heads = {"disk": "Disk along", "time": "Time along", "findings": "evaluate shares", "serve": "KV"}
-    heads["train"] = "<h3>Training</h3>"
+    heads = {"disk": "Disk along", "time": "Time along", "findings": "evaluate shares"}
+    titles = {"train": "Training", "serve": "Serving", "services": "Service judge", "evaluate": "Evaluation"}
+    heads |= {member: f"<h3>{title}</h3>" for member, title in (titles | {"together": "Servers together"}).items()}
     for member, head in heads.items():
         assert (head in plan_page(without, TITLE)) is (member != absent)
 
@@ -145,7 +146,11 @@ def test_memory_that_is_not_planned_is_not_called_memory_that_fits() -> None:
     plan = real_plan() | {"not_planned": {"serve": "model base: its type is not counted"}, "serve": None}
     plan["findings"] = [{"severity": "warn", "what": "The memory of serve is not planned.", "why": "its type"}]
     said = Reading(plan_page(plan, TITLE)).said
-    assert f"{TITLE} Fits, as far as it is planned The memory of serve is not planned." in said
+    assert f"{TITLE} Not planned: serve The memory of serve is not planned, so nothing is said of it. What is" in said
+    assert "What is planned, training, fits." in said
+    nothing = Reading(plan_page(plan | {"train": None}, TITLE)).said
+    assert "Not planned The memory of serve is not planned, so nothing is said of it." in nothing
+    assert "What is planned" not in nothing
     assert "warning The memory of serve is not planned. its type" in said
 
 

@@ -69,7 +69,7 @@ def test_what_goes_beyond_the_gpu_is_marked_and_nothing_else() -> None:
 def test_a_server_without_a_breakdown_is_drawn_from_what_its_plan_says() -> None:
     told = ("weights_bytes", "activation_bytes", "kv_cache_bytes", "budget_bytes")
     per_gpu = {name: real_plan()["serve"]["per_gpu"][name] for name in told}
-    bar = serving_bar(per_gpu, 48 * GB)
+    bar = serving_bar(per_gpu, 48 * GB, "serve")
     assert [part.name for part in bar.parts] == ["weights", "activations", "KV cache", "outside torch"]
     assert bar.total == per_gpu["budget_bytes"]
     assert lines(bar.chart, "budget")

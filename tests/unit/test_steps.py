@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bundler.planning.steps import Schedule, checkpoints, packed, split, steps
+from bundler.planning.steps import Schedule, checkpoints, split, steps
 
 REAL: dict[str, list[Any]] = json.loads((Path(__file__).parent.parent / "fixtures" / "steps.json").read_text())
 
@@ -43,22 +42,3 @@ def test_a_checkpoint_is_written_at_the_end_too() -> None:
     schedule = Schedule(batch_size=1, epochs=1, save_steps=10)
     assert steps(35, schedule).checkpoint_bytes(100) == 400
     assert steps(35, schedule).checkpoint_bytes(100, limit=2) == 200
-
-
-def greedy(lengths: list[int], cutoff: int) -> int:
-    """The largest that fits, again and again (0.9.3, processor/processor_utils.py)."""
-    left = sorted(length for length in lengths if length <= cutoff)
-    count = 0
-    while left:
-        room, count = cutoff, count + 1
-        while any(length <= room for length in left):
-            room -= left.pop(max(i for i, length in enumerate(left) if length <= room))
-    return count
-
-
-def test_packing_stays_within_the_interval() -> None:
-    r = random.Random(1)
-    for _ in range(100):
-        lengths = [r.randrange(1, r.choice([20, 60, 130])) for _ in range(r.randrange(1, 60))]
-        fewest, most = packed(lengths, 100)
-        assert fewest <= greedy(lengths, 100) <= most

@@ -44,7 +44,7 @@ def gpu_memory_free(facts: Facts, needs: Needs) -> Finding:
 
 def _servers(facts: Facts, needs: Needs) -> Finding | None:
     """They get GPUs from the first on, and share it. A service that takes no share of the memory (LLaMA Board,
-    LLaMA-Factory's API) is not judged, nor is SGLang here: its share is of what is free when it starts
+    LLaMA-Factory's API) is not judged here, nor is SGLang: its share is of what is free when it starts
     (0.4.6.post5, model_runner.py, profile_max_num_token), and counts for those beside it alone.
     """
     taken = [0.0] * len(facts.gpus)

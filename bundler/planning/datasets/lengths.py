@@ -37,7 +37,8 @@ class Lengths:
     """Lengths in tokens of `records` records, before any is truncated to `cutoff_len`. See docs/data.md.
 
     `sampled` says that they are an evenly spaced part of all that are kept. `median` and `p95` are lengths of records:
-    half, and 95 of a hundred, are no longer.
+    half, and 95 of a hundred, are no longer. `tokens` is the sum of them all. `packed` are the sequences that the
+    counted records are packed into, None where they are not: see packing.py. They were read from so many `files`.
     """
 
     tokenizer: str
@@ -49,6 +50,9 @@ class Lengths:
     p95: int
     longest: tuple[Long, ...]
     histogram: tuple[Bar, ...]
+    tokens: int = 0
+    packed: int | None = None
+    files: int = 1
 
     @property
     def truncated_share(self) -> float:
@@ -88,6 +92,7 @@ class Spread:
             p95=p95,
             longest=tuple(self._longest),
             histogram=self._bars(p95),
+            tokens=sum(tokens * count for tokens, count in self._counts.items()),
         )
 
     def _quantile(self, share: float) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.planning.datasets.convert import Aligned
 from bundler.planning.datasets.description import Stage
 from bundler.planning.datasets.lengths import Lengths, Spread
+from bundler.planning.datasets.packing import Packing
 from bundler.planning.datasets.template import Template, without_bos
 from bundler.planning.datasets.verdict import Place
 
@@ -126,8 +128,20 @@ def _named(config: dict[str, Any] | None) -> list[str]:
 class TokenWatch:
     """Counts the tokens of each record that the judge keeps, every `stride`th of them."""
 
-    def __init__(self, tokenizer: ModelTokenizer, stage: Stage, *, stride: int = 1, packed: bool = False) -> None:
+    def __init__(
+        self,
+        tokenizer: ModelTokenizer,
+        stage: Stage,
+        *,
+        stride: int = 1,
+        packed: bool = False,
+        packing: Callable[[], Packing] | None = None,
+        files: int = 1,
+    ) -> None:
+        """`packing` makes what counts the sequences of packed records; `files` is how many the dataset has."""
+        self._files = files
         self._tokenizer = tokenizer
+        self._new_packing = packing
         self._stage = stage
         self._stride = stride
         self._packed = packed
@@ -136,6 +150,7 @@ class TokenWatch:
     def begin(self) -> None:
         """Forget what was counted: the dataset is read once more."""
         self._spread = Spread()
+        self._packing = self._new_packing() if self._new_packing else None
         self._seen = 0
         self._waiting: list[tuple[Callable[[], Place], list[tuple[int, int]]]] = []
         self._texts: list[str] = []
@@ -168,10 +183,15 @@ class TokenWatch:
             for _, sequences in self._waiting
         ]
         self._spread.take(totals, [place for place, _ in self._waiting])
+        if self._packing:
+            self._packing.take(totals)
         self._waiting, self._texts, self._characters = [], [], 0
 
     def lengths(self, name: str, cutoff: int) -> Lengths | None:
         """What was counted; None where no record was kept."""
         self._count()
         truncates = not (self._stage == "pt" and self._packed)
-        return self._spread.lengths(name, cutoff, sampled=self._stride > 1, truncates=truncates)
+        found = self._spread.lengths(name, cutoff, sampled=self._stride > 1, truncates=truncates)
+        if found and self._packing:
+            return replace(found, packed=self._packing.sequences(), files=self._files)
+        return found

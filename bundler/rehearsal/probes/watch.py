@@ -11,6 +11,7 @@ the file is there is asked here. `os.stat` is asked in a wrapper, because librar
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -139,8 +140,20 @@ def stat(path: Any, *arguments: Any, **named: Any) -> Any:
         raise
 
 
+def held() -> None:
+    """At the end of a training: the most that torch held of a GPU, in bytes, where it held any."""
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    try:
+        if cuda and cuda.is_initialized():
+            tell("memory", str(max(map(cuda.max_memory_allocated, range(cuda.device_count())))))
+    except (RuntimeError, ValueError, AttributeError):  # a GPU that failed: the training says so itself
+        pass
+
+
 def install() -> None:
     """Watch this process from now on."""
+    if os.environ.get("BUNDLE_PART") == "step":
+        atexit.register(held)
     sys.addaudithook(hook)
     for able in (os.supports_fd, os.supports_dir_fd, os.supports_follow_symlinks):
         if _stat in able:  # shutil and others ask by the function itself what it can do
