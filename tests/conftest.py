@@ -32,10 +32,24 @@ _TEST_NODE = "test"
 T = TypeVar("T")
 
 ASKS_FOR_THE_WORLD = re.compile(
-    r"\b(?:registry: Registry|online_engine: Engine|node: Node|base_image: str|pumps: Path)\b"
-    r'|getfixturevalue\("registry"\)'
+    r"\b(?:registry: Registry|online_engine: Engine|(?:podman_)?node: Node|base_image: str|pumps: Path|trainer: Path)\b"
+    r'|getfixturevalue\("registry"\)|^from test_jobs import',
+    re.MULTILINE,
 )
 """How a module's text shows that a test of it has a part of the world. There is one world, in one process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for the world in a way that its module's text does not show would be run in the wrong process,
+    and take the world from those that are in the right one."""
+    for item in items:
+        found = getattr(item, "_fixtureinfo").name2fixturedefs.get("world")  # noqa: B009 - pytest has no public way
+        of_ours = found and found[-1].func.__module__ == __name__
+        if of_ours and not ASKS_FOR_THE_WORLD.search(item.path.read_text()):
+            raise pytest.UsageError(
+                f"{item.nodeid} asks for the world, and ASKS_FOR_THE_WORLD ({__file__}) does not see how: add to it the "
+                "parameter with its annotation, as the module has it"
+            )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -75,7 +89,11 @@ def world() -> Iterator[World]:
             try:
                 claim.bind(f"\0bundle-world-{run}")  # held as long as this process lives, and no file
             except OSError:
-                pytest.fail("a second process asks for the world: ASKS_FOR_THE_WORLD (conftest.py) does not see how")
+                asking = os.environ.get("PYTEST_CURRENT_TEST", "a test").partition(" ")[0]
+                pytest.fail(
+                    f"{asking} asks for the world, which the other process has: one of the two modules asks by "
+                    "getfixturevalue, and ASKS_FOR_THE_WORLD (tests/conftest.py) does not see it"
+                )
         yield World(tied=not _KEEP)
 
 
