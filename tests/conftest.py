@@ -47,8 +47,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         of_ours = found and found[-1].func.__module__ == __name__
         if of_ours and not ASKS_FOR_THE_WORLD.search(item.path.read_text()):
             raise pytest.UsageError(
-                f"{item.nodeid} asks for the world, and ASKS_FOR_THE_WORLD ({__file__}) does not see how: add to it the "
-                "parameter with its annotation, as the module has it"
+                f"{item.nodeid} asks for the world, and ASKS_FOR_THE_WORLD ({__file__}) does not see how: "
+                "add to it the parameter with its annotation, as the module has it"
             )
 
 

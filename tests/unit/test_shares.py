@@ -36,9 +36,7 @@ def test_a_test_that_would_take_the_world_from_the_others_is_named_when_it_is_co
 @pytest.mark.parametrize(
     "text", ["def test(podman_node: Node)", "def test(node: Node)", "from test_jobs import loaded\n"]
 )
-def test_what_asks_visibly_goes_to_the_worlds_process(
-    request: pytest.FixtureRequest, tmp_path: Path, text: str
-) -> None:
+def test_what_asks_visibly_is_let_in(request: pytest.FixtureRequest, tmp_path: Path, text: str) -> None:
     conftest(request).pytest_collection_modifyitems([asks(request, tmp_path / "test_new.py", text)])
 
 
