@@ -280,7 +280,7 @@ def rank(place: str) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    if sys.argv[1] == "--rank":
+    if sys.argv[1:2] == ["--rank"]:
         rank(sys.argv[2])
     elif len(sys.argv) == 4:
         main(*sys.argv[1:])
