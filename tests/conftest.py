@@ -72,6 +72,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     return Shares(config, log)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Logs and receipts of tests are not their user's: `plan` would take a test's push for the rate of the line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 def _borrowed(world: World, part: T, start: Callable[[], bool], stop: Callable[[], object]) -> Iterator[T]:
     """The part, running; stopped at the end when it was this session that started it."""
     with world.place.locked():
