@@ -32,7 +32,7 @@ _TEST_NODE = "test"
 T = TypeVar("T")
 
 ASKS_FOR_THE_WORLD = re.compile(
-    r"\b(?:registry: Registry|online_engine: Engine|(?:podman_)?node: Node|base_image: str|pumps: Path|trainer: Path)\b"
+    r"\b(?:registry: Registry|online_engine: Engine|(?:podman_)?node: Node|base_image: str|pumps: Path)\b"
     r'|getfixturevalue\("registry"\)|^from test_jobs import',
     re.MULTILINE,
 )
@@ -179,8 +179,12 @@ def base_image(world: World, registry: Registry, online_engine: Engine) -> str:
 
 
 @pytest.fixture(scope="session")
-def trainer(world: World) -> Path:
-    """The interpreter of an environment with LLaMA-Factory itself; made the first time, which takes half a minute."""
+def trainer() -> Path:
+    """The interpreter of an environment with LLaMA-Factory itself; made the first time, which takes half a minute.
+
+    It lies in the world, and needs none of its parts: whoever asks for it alone may run beside the tests that do.
+    """
+    world = World()
     directory = world.place.root / f"llamafactory-{llamafactory.VERSION}"
     with world.place.locked():
         llamafactory.install(directory, world.wheels)

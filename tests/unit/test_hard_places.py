@@ -145,11 +145,11 @@ def test_a_lock_on_the_host_that_can_not_be_read_is_still_told_as_a_lock() -> No
 
 
 def test_an_engine_whose_answer_makes_no_sense_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_ask", lambda _: [{"Id": "0123456789abcdef", "Labels": None}])
+    monkeypatch.setattr(listing, "_ask", lambda *_: [{"Id": "0123456789abcdef", "Labels": None}])
     with pytest.raises(EngineFailed, match="can't list"):
         listing.containers()
     going = {"Id": "0123456789abcdef", "Names": None, "Labels": {labels.BUNDLE: "demo"}, "State": "x", "Status": "x"}
-    monkeypatch.setattr(listing, "_ask", lambda _: [going])
+    monkeypatch.setattr(listing, "_ask", lambda *_: [going])
     assert listing.containers()[0].name == "0123456789ab"
 
 
