@@ -210,7 +210,7 @@ def test_a_bundle_that_is_up_is_not_dropped_through_another_path_of_its_store(
     release = Release.of(store, bundle)
     release.lay_out(store, read_lock(store, bundle))
     up = listing.Listed("id", "serve", "demo", "serve", "service", "", str(release.directory), "running", "Up", ())
-    monkeypatch.setattr("bundler.operations.gc.containers", lambda _: (up,))
+    monkeypatch.setattr(listing, "containers", lambda _: (up,))
     (tmp_path / "link").symlink_to(store.root)
     with pytest.raises(BundleUp):
         gc(Store.open(tmp_path / "link"), Silence(), drop=["demo"])
