@@ -48,7 +48,7 @@ class InAnotherEngine(UsageInvalid):
             f"the containers of {release} are in the engine at {where}, not in the one at {meant}",
             because="both engines answer here, and this one was asked",
             hint=("unset DOCKER_HOST; " if "DOCKER_HOST" in os.environ else "")
-            + f"export BUNDLE_ENGINE={kind}   # then the same command again",
+            + f"export BUNDLE_ENGINE={kind}   # then the same command; or take it down there first",
         )
 
 
