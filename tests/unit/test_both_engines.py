@@ -10,9 +10,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
+import click
 import pytest
+from click.testing import CliRunner
 
+from bundler.cli.main import cli as _cli
 from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.records import to_json
@@ -28,6 +32,7 @@ from bundler.store.layout import Store
 from bundler.workloads import labels
 from tests.bundles import make_bundle
 
+cli = cast(click.Group, _cli)
 NAME = BundleName("small", "1")
 Sockets = tuple[Path, Path]
 
@@ -160,3 +165,14 @@ def test_a_socket_that_two_names_lead_to_is_one_engine(sockets: Sockets) -> None
 def test_a_path_that_no_socket_can_have_is_no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "DOCKER_SOCKET", "unix:///" + "x" * 200)
     assert endpoint.endpoint() == endpoint.DOCKER_SOCKET
+
+
+def test_a_unit_names_podman_also_where_it_was_found_and_not_asked_for(
+    sockets: Sockets, store: Store, release: Release
+) -> None:
+    """Else a Docker that is installed later gets the release at the next boot."""
+    assert release
+    with engine(sockets[1]):
+        told = CliRunner().invoke(cli, ["unit", NAME.name, "--store", str(store.root)])
+    assert f"up {NAME.name} --last --engine podman" in told.output
+    assert "After=podman.socket" in told.output
