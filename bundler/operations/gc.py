@@ -13,6 +13,7 @@ from bundler.core.size import format_size
 from bundler.engine.listing import of_release
 from bundler.media.leftovers import HalfDone, leftovers, prune
 from bundler.operations.history import ways_back
+from bundler.operations.rehearsal_place import clear_killed
 from bundler.operations.release_record import RELEASES, read_release
 from bundler.store.gc import STEP, Garbage, clock, remove, survey
 from bundler.store.layout import Store
@@ -71,6 +72,8 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
         dropped = tuple(sorted(leaving))
         for name in dropped:
             _refuse_if_up(store, name)
+        if not dry_run:
+            clear_killed(store)
         needs, damaged = reached(store, without(store.index(), set(dropped)))
         back, unread = ways_back(store, set(dropped))
         needs |= back

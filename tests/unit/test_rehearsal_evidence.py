@@ -167,6 +167,21 @@ def test_a_second_rehearsal_at_once_is_refused_and_all_is_gone_when_the_first_is
     assert not run.exists()
 
 
+def test_gc_clears_what_a_killed_rehearsal_left_and_nothing_of_one_that_runs(store: Store) -> None:
+    """Its links hold the disk: a dropped bundle would free nothing."""
+    bundle = make_bundle(store)
+    with rehearsing(store, bundle) as place:
+        left = place.release.directory / "models" / "base"
+        left.mkdir(parents=True)
+        gc(store, Silence())
+        assert left.exists()
+    left.mkdir(parents=True)
+    gc(store, Silence(), dry_run=True)
+    assert left.exists()
+    gc(store, Silence(), drop=["demo"])
+    assert not place.release.directory.exists()
+
+
 def test_a_bundle_that_runs_nothing_is_not_called_rehearsed(store: Store) -> None:
     bundle = make_bundle(store)
     with pytest.raises(NothingToRehearse) as refused:
