@@ -39,17 +39,22 @@ ASKS_FOR_THE_WORLD = re.compile(
 """How a module's text shows that a test of it has a part of the world. There is one world, in one process."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@cache
+def _asks(module: Path) -> bool:
+    return ASKS_FOR_THE_WORLD.search(module.read_text()) is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """A test that asks for the world in a way that its module's text does not show would be run in the wrong process,
-    and take the world from those that are in the right one."""
-    for item in items:
-        found = getattr(item, "_fixtureinfo").name2fixturedefs.get("world")  # noqa: B009 - pytest has no public way
-        of_ours = found and found[-1].func.__module__ == __name__
-        if of_ours and not ASKS_FOR_THE_WORLD.search(item.path.read_text()):
-            raise pytest.UsageError(
-                f"{item.nodeid} asks for the world, and ASKS_FOR_THE_WORLD ({__file__}) does not see how: "
-                "add to it the parameter with its annotation, as the module has it"
-            )
+    and take the world from those that are in the right one: it fails instead, before it has anything of it."""
+    found = getattr(item, "_fixtureinfo").name2fixturedefs.get("world")  # noqa: B009 - pytest has no public way
+    if found and found[-1].func.__module__ == __name__ and not _asks(item.path):
+        pytest.fail(
+            f"{item.path.name} asks for the world, and ASKS_FOR_THE_WORLD ({__file__}) does not see how: add to it the "
+            "parameter with its annotation, as the module has it",
+            pytrace=False,
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -63,7 +68,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     @cache
     def share(module: str) -> str:
-        return "the world" if ASKS_FOR_THE_WORLD.search((config.rootpath / module).read_text()) else module
+        return "the world" if _asks(config.rootpath / module) else module
 
     class Shares(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
