@@ -38,24 +38,29 @@ def main(settings: str, tokenizer: str, results: str) -> None:
     deadline = time.monotonic() + SECONDS
     free = _gpus()
     waiting = json.loads(Path(settings).read_text())
+    for setting in [setting for setting in waiting if setting["world"] > len(free)]:
+        waiting.remove(setting)
+        print(setting["id"], f"not run: it wants {setting['world']} GPUs, and there are {len(free)}", flush=True)
     running: list[_Run] = []
-    while waiting or running:
-        for setting in list(waiting):
-            if setting["world"] <= len(free) and time.monotonic() < deadline:
-                waiting.remove(setting)
-                taken, free = free[: setting["world"]], free[setting["world"] :]
-                running.append(_Run(setting, Path(tokenizer), taken))
-        if not running:
-            break
-        time.sleep(0.2)
-        for run in list(running):
-            if (result := run.result()) is not None:
-                running.remove(run)
-                free += run.gpus
-                with Path(results).open("a") as lines:
-                    lines.write(json.dumps(run.setting | result) + "\n")
-                error = result.get("error", "")[-800:]
-                print(run.setting["id"], result.get("peak_bytes"), result["seconds"], error, flush=True)
+    try:
+        while running or (waiting and time.monotonic() < deadline):
+            for setting in list(waiting):
+                if setting["world"] <= len(free) and time.monotonic() < deadline:
+                    waiting.remove(setting)
+                    taken, free = free[: setting["world"]], free[setting["world"] :]
+                    running.append(_Run(setting, Path(tokenizer), taken))
+            time.sleep(0.2)
+            for run in list(running):
+                if (result := run.result()) is not None:
+                    running.remove(run)
+                    free += run.gpus
+                    with Path(results).open("a") as lines:
+                        lines.write(json.dumps(run.setting | result) + "\n")
+                    error = result.get("error", "")[-800:]
+                    print(run.setting["id"], result.get("peak_bytes"), result["seconds"], error, flush=True)
+    finally:  # they are in sessions of their own, which Ctrl-C does not reach
+        for run in running:
+            run.end()
     if waiting:
         print("out of time before", *(setting["id"] for setting in waiting))
 
@@ -93,14 +98,18 @@ class _Run:
         if self._process.poll() is None:
             if time.monotonic() - self._began < EACH:
                 return None
-            os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+            self.end()
         root = self._root
         ranks = [json.loads(path.read_text()) for path in sorted(root.glob("rank-*.json"))]
         whole = len(ranks) == self.setting["world"]
         result = _highest(ranks) if whole else {"error": (root / "log").read_text(errors="replace")[-3000:]}
         self._place.cleanup()
         return result | {"seconds": round(time.monotonic() - self._began, 1)}
+
+    def end(self) -> None:
+        """Kill it, and all that it has started."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
 def _highest(ranks: list[dict]) -> dict:
@@ -271,7 +280,9 @@ def rank(place: str) -> None:
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    if sys.argv[1] == "--rank":
+    if sys.argv[1:2] == ["--rank"]:
         rank(sys.argv[2])
+    elif len(sys.argv) == 4:
+        main(*sys.argv[1:])
     else:
-        main(*sys.argv[1:4])
+        sys.exit(__doc__)

@@ -32,10 +32,29 @@ _TEST_NODE = "test"
 T = TypeVar("T")
 
 ASKS_FOR_THE_WORLD = re.compile(
-    r"\b(?:registry: Registry|online_engine: Engine|node: Node|base_image: str|pumps: Path)\b"
-    r'|getfixturevalue\("registry"\)'
+    r"\b(?:registry: Registry|online_engine: Engine|(?:podman_)?node: Node|base_image: str|pumps: Path)\b"
+    r'|getfixturevalue\("registry"\)|^from test_jobs import',
+    re.MULTILINE,
 )
 """How a module's text shows that a test of it has a part of the world. There is one world, in one process."""
+
+
+@cache
+def _asks(module: Path) -> bool:
+    return ASKS_FOR_THE_WORLD.search(module.read_text()) is not None
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """A test that asks for the world in a way that its module's text does not show would be run in the wrong process,
+    and take the world from those that are in the right one: it fails instead, before it has anything of it."""
+    found = getattr(item, "_fixtureinfo").name2fixturedefs.get("world")  # noqa: B009 - pytest has no public way
+    if found and found[-1].func.__module__ == __name__ and not _asks(item.path):
+        pytest.fail(
+            f"{item.path.name} asks for the world, and ASKS_FOR_THE_WORLD ({__file__}) does not see how: add to it the "
+            "parameter with its annotation, as the module has it",
+            pytrace=False,
+        )
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -49,13 +68,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     @cache
     def share(module: str) -> str:
-        return "the world" if ASKS_FOR_THE_WORLD.search((config.rootpath / module).read_text()) else module
+        return "the world" if _asks(config.rootpath / module) else module
 
     class Shares(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             return share(nodeid.partition("::")[0])
 
     return Shares(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _state_of_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Logs and receipts of tests are not their user's: `plan` would take a test's push for the rate of the line."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 def _borrowed(world: World, part: T, start: Callable[[], bool], stop: Callable[[], object]) -> Iterator[T]:
@@ -75,7 +102,11 @@ def world() -> Iterator[World]:
             try:
                 claim.bind(f"\0bundle-world-{run}")  # held as long as this process lives, and no file
             except OSError:
-                pytest.fail("a second process asks for the world: ASKS_FOR_THE_WORLD (conftest.py) does not see how")
+                asking = os.environ.get("PYTEST_CURRENT_TEST", "a test").partition(" ")[0]
+                pytest.fail(
+                    f"{asking} asks for the world, which the other process has: one of the two modules asks by "
+                    "getfixturevalue, and ASKS_FOR_THE_WORLD (tests/conftest.py) does not see it"
+                )
         yield World(tied=not _KEEP)
 
 
@@ -153,8 +184,12 @@ def base_image(world: World, registry: Registry, online_engine: Engine) -> str:
 
 
 @pytest.fixture(scope="session")
-def trainer(world: World) -> Path:
-    """The interpreter of an environment with LLaMA-Factory itself; made the first time, which takes half a minute."""
+def trainer() -> Path:
+    """The interpreter of an environment with LLaMA-Factory itself; made the first time, which takes half a minute.
+
+    It lies in the world, and needs none of its parts: whoever asks for it alone may run beside the tests that do.
+    """
+    world = World()
     directory = world.place.root / f"llamafactory-{llamafactory.VERSION}"
     with world.place.locked():
         llamafactory.install(directory, world.wheels)

@@ -50,7 +50,7 @@ def command(
     root = opened.root.resolve()
     user = pwd.getpwuid(os.geteuid()).pw_name if os.geteuid() else ""
     hosts = {name: value for name in ("DOCKER_HOST", "CONTAINER_HOST") if (value := os.environ.get(name))}
-    kind = endpoint.chosen()
+    kind, client = endpoint.chosen(), endpoint.client()
     boot = Boot(
         release.name.name,
         root,
@@ -58,8 +58,9 @@ def command(
         hosts,
         user,
         accepted,
-        "" if kind == "auto" else kind,
-        "podman.socket" if endpoint.client() == "podman" else "docker.service",
+        # the one that was found is said too, or a Docker that is installed later would be asked
+        {"auto": "" if client == "docker" else client}.get(kind, kind),
+        "podman.socket" if client == "podman" else "docker.service",
     )
     text = render(boot)
     document = {"name": boot.unit, "text": text, "path": str(path) if path else None}

@@ -6,8 +6,10 @@ variables (docker(1), podman-remote(1)). Imports no SDK: `bundle status` asks he
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+from functools import cache
 from urllib.parse import urlsplit
 
 VARIABLE = "BUNDLE_ENGINE"
@@ -36,16 +38,36 @@ def places() -> tuple[str, ...]:
     said = os.environ.get("CONTAINER_HOST") if kind == "podman" else None
     if said := said or os.environ.get("DOCKER_HOST"):
         return (said,)
-    runtime = os.environ.get("XDG_RUNTIME_DIR")
-    of_user = (f"unix://{runtime}/podman/podman.sock",) if runtime and os.geteuid() else ()
-    podman = (*of_user, PODMAN_SOCKET)
+    podman = _podman_sockets()
     return {"docker": (DOCKER_SOCKET,), "podman": podman}.get(kind, (DOCKER_SOCKET, *podman))
 
 
+def _podman_sockets() -> tuple[str, ...]:
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    of_user = (f"unix://{runtime}/podman/podman.sock",) if runtime and os.geteuid() else ()
+    return (*of_user, PODMAN_SOCKET)
+
+
 def endpoint() -> str:
-    """Where the engine is: the first of its places at which something listens, else the first of all."""
+    """Where the engine is: the first of its places at which one listens, else the first of all.
+
+    One that listens and lets us not in is meant all the same: another would be asked of containers that it does not
+    have. What is found holds for the rest of the process, also where that engine ends meanwhile.
+    """
     possible = places()
-    return next((place for place in possible if len(possible) == 1 or _listens(place)), possible[0])
+    if len(possible) == 1:
+        return possible[0]
+    try:
+        return _first(possible)
+    except LookupError:
+        return possible[0]
+
+
+def others() -> tuple[str, ...]:
+    """The usual sockets at which another engine than the one that is meant lets us in."""
+    meant = os.path.realpath(urlsplit(endpoint()).path)
+    usual = (DOCKER_SOCKET, *_podman_sockets())  # of podman-docker the first is a link to the last
+    return tuple(place for place in usual if os.path.realpath(urlsplit(place).path) != meant and _answer(place) == 0)
 
 
 def client() -> str:
@@ -53,11 +75,20 @@ def client() -> str:
     return "podman" if chosen() == "podman" or "podman" in endpoint() else "docker"
 
 
-def _listens(place: str) -> bool:
+@cache
+def _first(possible: tuple[str, ...]) -> str:
+    """Raises LookupError where none listens, which may change, and is not kept."""
+    for place in possible:
+        if _answer(place) in (0, errno.EACCES):
+            return place
+    raise LookupError
+
+
+def _answer(place: str) -> int:
+    """What connecting to a socket gives: 0, or an error's number (connect(2))."""
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(5)
-            probe.connect(urlsplit(place).path)
-    except OSError:
-        return False
-    return True
+            return probe.connect_ex(urlsplit(place).path)
+    except OSError:  # no path that a socket can have
+        return errno.ENAMETOOLONG

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from typing import Any
 
 from bundler.core.errors import BundlerError, UsageInvalid
@@ -13,13 +15,16 @@ class EngineFailed(BundlerError):
 
 
 class NoEngine(EngineFailed):
-    """No engine answers."""
+    """No engine answers, or it does not let this user in."""
 
     def __init__(self, where: str, problem: str) -> None:
         start = {
             "docker": "systemctl start docker   # or set DOCKER_HOST to the engine's socket; then: docker version",
             "podman": "systemctl start podman.socket   # or set CONTAINER_HOST to its socket; then: podman info",
         }
+        if os.strerror(errno.EACCES).lower() in problem.lower():
+            start["docker"] = "sudo usermod -aG docker $USER   # then log in again; or run this as root"
+            start["podman"] = "sudo podman info   # its socket is root's alone: run this as root"
         super().__init__(f"no container engine answers at {where}", because=problem, hint=start[client()])
 
 
@@ -31,6 +36,19 @@ class OtherEngine(UsageInvalid):
             f"the engine at {where} is {product}, not {chosen()}",
             because="--engine, BUNDLE_ENGINE or the settings ask for another than DOCKER_HOST or CONTAINER_HOST name",
             hint=f"the same command with --engine {product.lower()}, or the other engine's socket in DOCKER_HOST",
+        )
+
+
+class InAnotherEngine(UsageInvalid):
+    """A release's containers are in another engine than the one that was asked."""
+
+    def __init__(self, release: str, where: str, meant: str) -> None:
+        kind = "podman" if "podman" in where else "docker"
+        super().__init__(
+            f"the containers of {release} are in the engine at {where}, not in the one at {meant}",
+            because="both engines answer here, and this one was asked",
+            hint=("unset DOCKER_HOST; " if "DOCKER_HOST" in os.environ else "")
+            + f"export BUNDLE_ENGINE={kind}   # then the same command; or take it down there first",
         )
 
 

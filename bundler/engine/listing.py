@@ -9,12 +9,14 @@ import http.client
 import json
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from bundler.engine.endpoint import endpoint
-from bundler.engine.errors import EngineFailed, NoEngine
+from bundler.engine.endpoint import endpoint, others
+from bundler.engine.errors import EngineFailed, InAnotherEngine, NoEngine
 from bundler.workloads import labels
 
 
@@ -39,9 +41,36 @@ class Listed:
 
 def containers(bundle: str | None = None) -> tuple[Listed, ...]:
     """The containers of one bundle (`name`), or of all, running or not. Raises NoEngine, EngineFailed."""
+    return _containers(bundle, endpoint())
+
+
+def elsewhere(bundle: str | None = None) -> dict[str, tuple[Listed, ...]]:
+    """The same of the other engines of this machine, by where they listen. One that gives no answer has none."""
+    found = {}
+    for where in others():
+        with suppress(EngineFailed):
+            found[where] = _containers(bundle, where)
+    return found
+
+
+def of_release(bundle: str, directory: Path) -> tuple[Listed, ...]:
+    """The containers of the release in a directory, running or not.
+
+    Raises NoEngine, EngineFailed; InAnotherEngine where there are none, and another engine of this machine has some:
+    else a release that runs would be told as down.
+    """
+    found = tuple(listed for listed in containers(bundle) if listed.directory == str(directory))
+    if not found:
+        for where, there in elsewhere(bundle).items():
+            if any(listed.directory == str(directory) for listed in there):
+                raise InAnotherEngine(bundle, where, endpoint())
+    return found
+
+
+def _containers(bundle: str | None, where: str) -> tuple[Listed, ...]:
     label = f"{labels.BUNDLE}={bundle}" if bundle else labels.BUNDLE
     try:
-        listed = tuple(_read(found) for found in _ask(label))
+        listed = tuple(_read(found) for found in _ask(label, where))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         said = f"its answer can't be read: {type(error).__name__}: {error}"
         raise EngineFailed("the engine can't list containers", because=said) from error
@@ -64,9 +93,8 @@ def _read(found: dict[str, Any]) -> Listed:
     )
 
 
-def _ask(label: str) -> list[dict[str, Any]]:
+def _ask(label: str, where: str) -> list[dict[str, Any]]:
     filters = json.dumps({"label": [label]})
-    where = endpoint()
     address = urlsplit(where)
     try:
         port = address.port or 2375

@@ -10,9 +10,10 @@ from bundler.core import hint
 from bundler.core.errors import CheckRefused, IntegrityFailed
 from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_size
-from bundler.engine.listing import containers
+from bundler.engine.listing import of_release
 from bundler.media.leftovers import HalfDone, leftovers, prune
 from bundler.operations.history import ways_back
+from bundler.operations.rehearsal_place import clear_killed
 from bundler.operations.release_record import RELEASES, read_release
 from bundler.store.gc import STEP, Garbage, clock, remove, survey
 from bundler.store.layout import Store
@@ -63,13 +64,16 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
     What a release's `rollback` would go back to is kept, unless it is dropped by name. Where a manifest is damaged, no
     blob is deleted, as any may be needed, and only what dead processes left in flight goes: the result says so.
     Killed at any moment it leaves blobs that no one needs, and the next run deletes them.
-    Raises StoreInUse or Held while others need the store, UnknownBundle, AmbiguousBundle, BundleUp, NoEngine.
+    Raises StoreInUse or Held while others need the store, UnknownBundle, AmbiguousBundle, BundleUp, NoEngine,
+    InAnotherEngine.
     """
     with collecting(store):
         leaving = {str(entry.name): entry.root.digest for entry in map(store.find, drop)}
         dropped = tuple(sorted(leaving))
         for name in dropped:
             _refuse_if_up(store, name)
+        if not dry_run:
+            clear_killed(store)
         needs, damaged = reached(store, without(store.index(), set(dropped)))
         back, unread = ways_back(store, set(dropped))
         needs |= back
@@ -110,7 +114,7 @@ def _refuse_if_up(store: Store, name: str) -> None:
     record = read_release(directory)
     if record is None or record.bundle != name:
         return
-    running = sorted(found.name for found in containers(name.partition(":")[0]) if found.directory == str(directory))
+    running = sorted(found.name for found in of_release(name.partition(":")[0], directory))
     if running:
         raise BundleUp(name, store, running)
 

@@ -111,7 +111,7 @@ def ways_back(store: Store, dropped: Set[str]) -> tuple[dict[str, Blobs], dict[s
     """
     needs: dict[str, Blobs] = {}
     damaged: dict[str, IntegrityFailed] = {}
-    for directory in sorted((store.root.resolve() / RELEASES).glob("*")):
+    for directory in sorted(path for path in (store.root.resolve() / RELEASES).glob("*") if path.is_dir()):
         try:
             history, record = read_history(directory), read_release(directory)
         except MalformedJson as error:

@@ -12,14 +12,15 @@ import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bundler.core.durable import explained
+from bundler.core.errors import LockedByAnother
 from bundler.core.events import Events, Noted, Warned
 from bundler.core.strict_json import canonical, parse_object
-from bundler.engine.docker import DockerEngine
 from bundler.manifest.lock import Lock, LockedImage, Workload
 from bundler.operations.release import Release
 from bundler.rehearsal.report import Report, parse
@@ -29,6 +30,9 @@ from bundler.store.locking import holding
 from bundler.workloads import labels
 from bundler.workloads.container import Placement
 from bundler.workloads.paths import ADAPTER
+
+if TYPE_CHECKING:  # `gc` does without the docker SDK, whose import takes 0.2 s
+    from bundler.engine.docker import DockerEngine
 
 REHEARSALS = "rehearsals"
 _LONGEST_REPORT = 8 << 20
@@ -123,6 +127,13 @@ def rehearsing(store: Store, bundle: BundleEntry) -> Iterator[Place]:
             yield Place(directory, release)
         finally:
             clear(release.directory)
+
+
+def clear_killed(store: Store) -> None:
+    """Remove what killed rehearsals left: their links hold the bytes of blobs that gc deletes."""
+    for directory in (store.root.resolve() / REHEARSALS).glob("*/run"):
+        with suppress(LockedByAnother), holding(directory.with_name("lock"), "a rehearsal", patience=0):
+            clear(directory)
 
 
 def remove_containers(place: Place, engine: DockerEngine) -> None:

@@ -25,7 +25,7 @@ from bundler.core.records import to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import canonical
 from bundler.engine.endpoint import client
-from bundler.engine.listing import Listed, containers
+from bundler.engine.listing import Listed, of_release
 from bundler.manifest.lock import Lock, Workload
 from bundler.operations.checkpoints import SetAside, set_broken_aside
 from bundler.operations.release_record import (
@@ -97,9 +97,8 @@ class Release:
         return found
 
     def containers(self) -> tuple[Listed, ...]:
-        """All its containers, also of versions before this one. Raises NoEngine, EngineFailed."""
-        here = str(self.directory.absolute())
-        return tuple(listed for listed in containers(self.name.name) if listed.directory == here)
+        """All its containers, also of versions before this one. Raises NoEngine, EngineFailed, InAnotherEngine."""
+        return of_release(self.name.name, self.directory.absolute())
 
     def lay_out(self, store: Store, lock: Lock) -> int:
         """Make models, datasets and configuration as the lock says. Returns how many files had to be made."""

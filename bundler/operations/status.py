@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
-from bundler.engine.listing import Listed, containers
+from bundler.engine.listing import Listed, containers, elsewhere
 from bundler.node.gpu_load import GpuLoad, read_gpu_load
 from bundler.operations.health import health
 from bundler.operations.release_record import RELEASES, ReleaseRecord, WorkloadRecord, finished, read_release
@@ -61,7 +62,7 @@ def status(store: Path) -> tuple[ReleaseStatus, ...]:
     records = [(directory, record) for directory in directories if (record := read_release(directory))]
     if not records:
         return ()
-    listed = containers()
+    listed = (*containers(), *chain.from_iterable(elsewhere().values()))
     return tuple(_release(directory, record, listed) for directory, record in records)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Set
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.errors import IntegrityFailed
-from bundler.core.media_types import BUNDLE
+from bundler.core.media_types import BUNDLE, EVIDENCE
 from bundler.store.closure import reachable
 from bundler.store.layout import Store
 
@@ -53,12 +53,18 @@ def without(entries: Iterable[Descriptor], names: Set[str]) -> tuple[Descriptor,
 def reached(store: Store, entries: Iterable[Descriptor]) -> tuple[dict[str, Blobs], dict[str, IntegrityFailed]]:
     """For each owner in an index all blobs that it needs, as far as its manifests can be read; and the first reason for
     each of which one can't be. What such an owner needs is not known: any blob of the store may be among it.
+
+    Evidence that can't be read counts as none (referrers.py), and the bundle that it is of is whole without it.
     """
     needs: dict[str, Blobs] = {}
     damaged: dict[str, IntegrityFailed] = {}
     for owner, found in owners(entries).items():
         faults: list[IntegrityFailed] = []
-        needs[owner] = {m.blob.digest: m.blob.size for entry in found for m in reachable(store, entry, faults)}
+        needs[owner] = {
+            member.blob.digest: member.blob.size
+            for entry in found
+            for member in reachable(store, entry, [] if entry.artifact_type == EVIDENCE else faults)
+        }
         if faults:
             damaged[owner] = faults[0]
     return needs, damaged

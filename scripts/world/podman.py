@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 from scripts.world import leftovers
@@ -19,13 +20,15 @@ class Podman(Engine):
     def stop(self, *, purge: bool = False) -> bool:
         """Remove its containers, then stop it; `purge` also removes images and networks."""
         if self.running():
-            subprocess.run(
-                (*self._podman(), "rm", "--all", "--force", "--time", "0"),
-                env=self._environment_of_daemon(),
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                check=False,
-            )
+            with suppress(subprocess.TimeoutExpired):  # what then is left is swept
+                subprocess.run(
+                    (*self._podman(), "rm", "--all", "--force", "--time", "0"),
+                    env=self._environment_of_daemon(),
+                    stdin=subprocess.DEVNULL,
+                    capture_output=True,
+                    check=False,
+                    timeout=120,
+                )
         return super().stop(purge=purge)
 
     @property

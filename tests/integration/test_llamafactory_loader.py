@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.world.parts import World
-from scripts.world.tiny.repository import REPOSITORY, write_model
+from scripts.world.tiny.repository import write_model
 from tests.oracle.compare_datasets import LOADER, TEMPLATE, agree, ours, theirs
 from tests.oracle.process import Judge
 from tests.unit.test_datasets import CASES
@@ -17,11 +16,10 @@ pytestmark = pytest.mark.timeout(900)  # the first makes the environment, and im
 
 
 @pytest.fixture(scope="module")
-def loader(trainer: Path, world: World) -> Iterator[Judge]:
+def loader(trainer: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judge]:
     """LLaMA-Factory's own loader, imported once, with the tokenizer of the tiny model."""
-    model = world.hub_files / REPOSITORY
-    with world.place.locked():
-        write_model(model)
+    model = tmp_path_factory.mktemp("hub") / "model"
+    write_model(model)
     with Judge(trainer, LOADER, str(model), TEMPLATE) as judge:
         yield judge
 

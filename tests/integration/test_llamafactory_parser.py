@@ -16,7 +16,7 @@ from tests.oracle.process import Judge
 from tests.unit.manifest_cases import manifest
 from tests.unit.training_matrix import MATRIX
 
-MANIFESTS = sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml"))
+MANIFESTS = [path for path in sorted((Path(__file__).parents[2] / "manifests").glob("*.yaml")) if load(path).train]
 API = {"image": "train", "llamafactory_api": "0.9.3", "model": "train", "name": "x", "template": "qwen3", "port": 80}
 EVALUATED = {"datasets.test": {"path": "test.json"}, "evaluate": {"datasets": ["test"]}}
 MORE = {

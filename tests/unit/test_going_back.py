@@ -295,6 +295,12 @@ def test_gc_with_a_history_that_it_can_not_read_deletes_no_blob(store: Store) ->
     assert stored(store, first)
 
 
+def test_a_file_beside_the_releases_does_not_end_gc(store: Store) -> None:
+    (store.root / "releases").mkdir()
+    (store.root / "releases" / "notes.txt").touch()
+    assert gc(store, Silence()).damaged == {}
+
+
 def test_the_first_release_has_nothing_before_it(store: Store) -> None:
     brought_up(store, make_bundle(store, name="demo:1.0"))
     with pytest.raises(NothingBefore, match=r"nothing was up before demo:1\.0"):

@@ -145,11 +145,11 @@ def test_a_lock_on_the_host_that_can_not_be_read_is_still_told_as_a_lock() -> No
 
 
 def test_an_engine_whose_answer_makes_no_sense_is_told_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "_ask", lambda _: [{"Id": "0123456789abcdef", "Labels": None}])
+    monkeypatch.setattr(listing, "_ask", lambda *_: [{"Id": "0123456789abcdef", "Labels": None}])
     with pytest.raises(EngineFailed, match="can't list"):
         listing.containers()
     going = {"Id": "0123456789abcdef", "Names": None, "Labels": {labels.BUNDLE: "demo"}, "State": "x", "Status": "x"}
-    monkeypatch.setattr(listing, "_ask", lambda _: [going])
+    monkeypatch.setattr(listing, "_ask", lambda *_: [going])
     assert listing.containers()[0].name == "0123456789ab"
 
 
@@ -210,7 +210,7 @@ def test_a_bundle_that_is_up_is_not_dropped_through_another_path_of_its_store(
     release = Release.of(store, bundle)
     release.lay_out(store, read_lock(store, bundle))
     up = listing.Listed("id", "serve", "demo", "serve", "service", "", str(release.directory), "running", "Up", ())
-    monkeypatch.setattr("bundler.operations.gc.containers", lambda _: (up,))
+    monkeypatch.setattr(listing, "containers", lambda _: (up,))
     (tmp_path / "link").symlink_to(store.root)
     with pytest.raises(BundleUp):
         gc(Store.open(tmp_path / "link"), Silence(), drop=["demo"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -188,20 +187,6 @@ def test_each_engine_is_looked_for_where_it_listens(monkeypatch: pytest.MonkeyPa
     assert endpoint.endpoint() == "unix:///c"
     endpoint.choose("docker")
     assert endpoint.endpoint() == "unix:///d", "CONTAINER_HOST is Podman's"
-
-
-def test_where_docker_is_not_there_podman_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint, "DOCKER_SOCKET", f"unix://{tmp_path}/docker.sock")
-    monkeypatch.setattr(endpoint, "PODMAN_SOCKET", f"unix://{tmp_path}/podman.sock")
-    assert endpoint.endpoint() == f"unix://{tmp_path}/docker.sock", "what is named where neither is"
-    with socket.socket(socket.AF_UNIX) as podman:
-        podman.bind(f"{tmp_path}/podman.sock")
-        podman.listen()
-        assert endpoint.endpoint() == f"unix://{tmp_path}/podman.sock"
-        with socket.socket(socket.AF_UNIX) as docker:
-            docker.bind(f"{tmp_path}/docker.sock")
-            docker.listen()
-            assert endpoint.endpoint() == f"unix://{tmp_path}/docker.sock"
 
 
 @pytest.mark.parametrize(

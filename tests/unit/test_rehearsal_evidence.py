@@ -119,6 +119,19 @@ def test_evidence_whose_bytes_are_gone_is_not_pushed_and_stops_no_push(store: St
     assert carried(store, bundle) == before
 
 
+def test_evidence_that_is_damaged_does_not_make_its_bundle_damaged_nor_stop_gc(store: Store) -> None:
+    """What is kept for information must not keep a disk full, nor have a whole bundle carried again."""
+    bundle = make_bundle(store)
+    manifest = store.path(attach(store, bundle, b"{}").digest)
+    manifest.chmod(0o600)
+    manifest.write_bytes(b"changed")
+    rest = store.put(b"nobody's", "x")
+    found = gc(store, Silence())
+    assert found.damaged == {}
+    assert not store.has(rest)
+    assert inspect(store, bundle).alone is not None
+
+
 def test_volumes_carry_what_the_root_names_and_nothing_that_only_refers_to_it(store: Store, tmp_path: Path) -> None:
     bundle = make_bundle(store)
     attach(store, bundle, kept_of(bundle).encode())
@@ -152,6 +165,21 @@ def test_a_second_rehearsal_at_once_is_refused_and_all_is_gone_when_the_first_is
             pass
         assert run.exists()
     assert not run.exists()
+
+
+def test_gc_clears_what_a_killed_rehearsal_left_and_nothing_of_one_that_runs(store: Store) -> None:
+    """Its links hold the disk: a dropped bundle would free nothing."""
+    bundle = make_bundle(store)
+    with rehearsing(store, bundle) as place:
+        left = place.release.directory / "models" / "base"
+        left.mkdir(parents=True)
+        gc(store, Silence())
+        assert left.exists()
+    left.mkdir(parents=True)
+    gc(store, Silence(), dry_run=True)
+    assert left.exists()
+    gc(store, Silence(), drop=["demo"])
+    assert not place.release.directory.exists()
 
 
 def test_a_bundle_that_runs_nothing_is_not_called_rehearsed(store: Store) -> None:

@@ -132,7 +132,7 @@ while True:
             there.shutdown(socket.SHUT_WR)
             answer = there.makefile("rb").read()
         break
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # one of the two programs has not started yet
         assert time.monotonic() < deadline
 sys.exit(0 if answer == text.upper() else f"it said {len(answer)} bytes")
 """
