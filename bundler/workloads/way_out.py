@@ -13,10 +13,12 @@ from bundler.workloads.container import WAY_OUT, Bind, ContainerSpec, Placement
 
 PORT = 18800
 """On the job's own loopback."""
+STARTING = 60
+"""Seconds from a job's start in which its way out may come up; it is waited for only then."""
 _SOCKET = f"{WAY_OUT}/socket"
 
 _COPY = """\
-import asyncio, os, sys
+import asyncio, os, sys, time
 
 async def copy(reader, writer):
     try:
@@ -46,8 +48,19 @@ async def serve(starting):
 """
 
 INSIDE = f"""{_COPY}
+began = time.monotonic()
+
+async def reach():
+    while True:
+        try:
+            return await asyncio.open_unix_connection({_SOCKET!r})
+        except OSError:  # what listens there was started a moment before this
+            if time.monotonic() - began > {STARTING}:
+                raise
+            await asyncio.sleep(0.1)
+
 async def inside(reader, writer):
-    await join(reader, writer, asyncio.open_unix_connection({_SOCKET!r}))
+    await join(reader, writer, reach())
 
 if os.fork() == 0:
     if os.fork() == 0:  # nobody's child but the first process's: the program may wait for all of its own

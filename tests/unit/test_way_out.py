@@ -155,3 +155,22 @@ def test_bytes_go_both_ways_and_the_jobs_own_end_is_its_end(tmp_path: Path) -> N
         server.shutdown()
     with _running(inside, sys.executable, "-c", "raise SystemExit(7)") as job:
         assert job.wait(60) == 7
+
+
+def test_a_job_that_is_quicker_than_its_way_out_waits_for_it(tmp_path: Path) -> None:
+    """The training would end as it starts: its first request is refused."""
+    port = free_port()
+    inside = INSIDE.replace(WAY_OUT, str(tmp_path)).replace(str(PORT), str(port))
+    asks = ASK.replace("deadline = ", "print('asks', flush=True)\ndeadline = ")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Shout) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = (sys.executable, "-c", inside, sys.executable, "-c", asks, str(port), "text")
+        with subprocess.Popen(command, process_group=0, stdout=subprocess.PIPE, text=True) as job:
+            try:
+                assert job.stdout
+                assert job.stdout.readline() == "asks\n"
+                with _running(GATE.replace(WAY_OUT, str(tmp_path)), "127.0.0.1", str(server.server_address[1])):
+                    assert job.wait(60) == 0
+            finally:
+                os.killpg(job.pid, signal.SIGKILL)
+        server.shutdown()
