@@ -22,6 +22,7 @@ from bundler.core.strict_json import canonical, parse_object
 from bundler.engine.docker import DockerEngine
 from bundler.manifest.lock import Lock, LockedImage, Workload
 from bundler.operations.release import Release
+from bundler.rehearsal.plain import plain
 from bundler.rehearsal.report import Report, parse
 from bundler.rehearsal.trial import Machine, placed, scripts, trial
 from bundler.store.layout import BundleEntry, Store
@@ -32,6 +33,7 @@ from bundler.workloads.paths import ADAPTER
 
 REHEARSALS = "rehearsals"
 _LONGEST_REPORT = 8 << 20
+_LONGEST_LINE = 1 << 16
 _LAST_LINES = 6
 
 
@@ -95,7 +97,7 @@ class Place:
             for line in _lines(identity, engine):
                 events.emit(Noted(f"rehearse {workload.name}", line))
             code = engine.wait(identity)
-            last = engine.last_words(identity, _LAST_LINES) if code else ()
+            last = tuple(map(plain, engine.last_words(identity, _LAST_LINES))) if code else ()
         finally:
             engine.remove(identity)
         return code, parse(_read(reports, "probe.jsonl"), _read(reports, "watch-")), last
@@ -167,9 +169,10 @@ def _lines(identity: str, engine: DockerEngine) -> Iterator[str]:
     rest = b""
     for chunk in engine.logs(identity, follow=True):
         *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
-        yield from (text for line in lines if (text := line.decode(errors="replace").rstrip()))
-    if rest:
-        yield rest.decode(errors="replace").rstrip()
+        yield from (text for line in lines if (text := plain(line.decode(errors="replace"))))
+        rest = rest[-_LONGEST_LINE:]
+    if text := plain(rest.decode(errors="replace")):
+        yield text
 
 
 def _python_path(store: Store, image: LockedImage) -> str:

@@ -54,6 +54,16 @@ def test_inspect_shows_what_was_kept_of_this_root(store: Store) -> None:
     assert _rehearsal(found).line == "rehearsed 2026-11-27T20:40:39Z on 2 cores, no GPU with docker 20.10.24: 1 pass"
 
 
+def test_evidence_that_came_from_elsewhere_says_nothing_that_a_terminal_acts_on(store: Store) -> None:
+    """It is not covered by the root: whoever can write the store can write it."""
+    bundle = make_bundle(store)
+    finding = Kept("train/data", "warn", "gone\x1b[2J\nsigned by you")
+    attach(store, bundle, replace(kept_of(bundle), machine="a\x07\nb", findings=(finding,)).encode())
+    found = inspect(store, bundle).rehearsal
+    assert found
+    assert (found.machine, found.findings[0].what) == ("a  b", "gone [2J signed by you")
+
+
 def test_evidence_of_another_root_is_not_shown(store: Store) -> None:
     bundle = make_bundle(store)
     attach(store, bundle, kept_of(bundle).encode())

@@ -40,6 +40,9 @@ def line(say: object, part: object = "data", **values: object) -> str:
         line("dataset", name="a", split="dataset", records="fifty"),
         line("no such kind"),
         '{"say": "package", "part": "versions", "name": "torch", "version": NaN}',
+        '{"say": "answer", "part": "answer", "text": "yes", "seconds": NaN}',
+        '{"say": "answer", "part": "answer", "text": "yes", "seconds": 1e999}',
+        '{"say": "package", "part": "versions", "version": "2", "name": ' + "[" * 600 + "]" * 600 + "}",
     ],
 )
 def test_a_line_that_is_none_of_ours_is_counted_and_changes_nothing(raw: str) -> None:
@@ -73,6 +76,15 @@ def test_nothing_that_a_terminal_would_act_on_and_no_novel_reaches_the_user() ->
     assert "\x1b" not in failed.error
     assert "\x07" not in failed.causes[0]
     assert len(failed.error) < 5000
+
+
+def test_no_name_or_part_breaks_a_line_or_a_terminal() -> None:
+    """A name on a line of its own could say in the table what no check has found."""
+    bad = "a\x1b[2J\nPASS  train/data  all is well"
+    found = parse([line("dataset", name=bad, split="dataset"), line("done", bad), line("failed", bad, error="E: 1")])
+    assert next(found.all(Counted)).name == "a [2J PASS  train/data  all is well"
+    assert found.parts == ("a [2J PASS  train/data  all is well",)
+    assert set(found.failures) == set(found.parts)
 
 
 def test_a_report_without_end_is_cut() -> None:
