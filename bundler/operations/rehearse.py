@@ -24,13 +24,13 @@ from bundler.rehearsal.prediction import predictions
 from bundler.rehearsal.probed import Probed
 from bundler.rehearsal.report import Report
 from bundler.rehearsal.trial import (
-    ONE_STEP,
     PROBES,
     Machine,
     chat_plan,
     ending,
+    imports,
+    one_step,
     plan,
-    program,
     stand_in,
 )
 from bundler.rehearsal.tries import answered, stepped
@@ -138,6 +138,7 @@ class _Run:
         self._store, self._lock, self._place, self._engine, self._ids = store, lock, place, engine, ids
         self._here, self._events, self._patience, self._without = here, events, patience, without
         self.versions: dict[str, dict[str, str]] = {}
+        self._tried: dict[str, set[str]] = {}  # modules whose import was tried, by image
 
     def all(self) -> Iterator[Finding]:
         """The findings of every workload, in the order in which they run."""
@@ -152,6 +153,9 @@ class _Run:
                 yield self._in_full(workload, broken, ANSWER)
 
     def _probe(self, workload: Workload, image: LockedImage) -> Iterator[Finding]:
+        if workload.way_out:
+            text = f"{workload.way_out} is not asked: there is no network here, and the step does without it"
+            yield Finding(f"{workload.name}/way-out", Severity.NOT_TRIED, text)
         if workload.runtime:
             text = f"its image has no Python to ask, but {workload.runtime}"
             yield Finding(f"{workload.name}/probe", Severity.NOT_TRIED, text)
@@ -159,10 +163,12 @@ class _Run:
         step = f"rehearse {workload.name}"
         self._events.emit(StepStarted(step))
         began = time.monotonic()
-        known = workload.image in self.versions
+        known = set(imports(workload)) <= self._tried.get(workload.image, {""})
         self._place.plan(workload.name, plan(workload, image, self._here, known=known))
         command = ending(self._patience, ("python3", f"{PROBES}/probe.py"))
         code, report, last = self._container(stand_in(workload, self._lock), command)
+        if "imports" in report.parts:
+            self._tried.setdefault(workload.image, set()).update(imports(workload))
         self.versions.setdefault(workload.image, {}).update(told_versions(report))
         trainer = self.versions[workload.image].get("llamafactory", "")
         predicted = predictions(workload, self._place.release.directory / "datasets", trainer)
@@ -193,7 +199,7 @@ class _Run:
 
     def _step(self, workload: Workload, check: str) -> Finding:
         began = time.monotonic()
-        command = ending(self._patience, (*program(workload), *ONE_STEP), STEP)
+        command = ending(self._patience, one_step(workload), STEP)
         code, report, last = self._container(workload, command)
         return stepped(check, code, report, last, time.monotonic() - began)
 
