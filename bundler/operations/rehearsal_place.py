@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from bundler.core.events import Events, Noted, Warned
 from bundler.core.strict_json import canonical, parse_object
 from bundler.engine.docker import DockerEngine
 from bundler.manifest.lock import Lock, LockedImage, Workload
+from bundler.operations.rehearsals_left import REHEARSALS, RUN, clear
 from bundler.operations.release import Release
 from bundler.rehearsal.plain import plain
 from bundler.rehearsal.report import Report, parse
@@ -31,7 +31,6 @@ from bundler.workloads import labels
 from bundler.workloads.container import Placement
 from bundler.workloads.paths import ADAPTER
 
-REHEARSALS = "rehearsals"
 _LONGEST_REPORT = 8 << 20
 _LONGEST_LINE = 1 << 16
 _LAST_LINES = 6
@@ -116,7 +115,7 @@ def rehearsing(store: Store, bundle: BundleEntry) -> Iterator[Place]:
     Raises LockedByAnother while another rehearses it.
     """
     directory = store.root.resolve() / REHEARSALS / bundle.name.name
-    release = Release(directory / "run", bundle.name, bundle.root.digest)
+    release = Release(directory / RUN, bundle.name, bundle.root.digest)
     with explained(directory):
         directory.mkdir(parents=True, exist_ok=True)
     with holding(directory / "lock", f"the rehearsal of {bundle.name.name}", patience=0):
@@ -138,11 +137,6 @@ def warn_of_rest(place: Place, events: Events) -> None:
     """Say what could not be removed."""
     if place.release.directory.exists():
         events.emit(Warned(f"{place.release.directory} could not be removed whole"))
-
-
-def clear(directory: Path) -> None:
-    """Remove a directory with all that a container may have made in it; links are removed, not followed."""
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _write(path: Path, data: bytes) -> None:

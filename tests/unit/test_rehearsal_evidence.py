@@ -164,6 +164,25 @@ def test_a_second_rehearsal_at_once_is_refused_and_all_is_gone_when_the_first_is
     assert not run.exists()
 
 
+def test_gc_frees_what_a_killed_rehearsal_holds_by_its_links_and_touches_none_that_runs(store: Store) -> None:
+    """The bundle is gone, so no rehearsal of its name would ever clean up; the disk would stay full."""
+    bundle = make_bundle(store)
+    run = store.root / "rehearsals" / "demo" / "run"
+    with rehearsing(store, bundle):
+        (run / "models").mkdir(parents=True)
+        gc(store, Silence())
+        assert run.exists()
+    link = run / "models" / "weights"
+    link.parent.mkdir(parents=True)
+    blob = max(store.blobs.iterdir(), key=lambda path: path.stat().st_size)
+    os.link(blob, link)
+    gc(store, Silence(), dry_run=True)
+    assert link.exists()
+    found = gc(store, Silence(), drop=("demo",))
+    assert not run.exists()
+    assert found.blobs.freed == found.blobs.bytes
+
+
 def test_a_bundle_that_runs_nothing_is_not_called_rehearsed(store: Store) -> None:
     bundle = make_bundle(store)
     with pytest.raises(NothingToRehearse) as refused:
