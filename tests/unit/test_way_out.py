@@ -52,7 +52,12 @@ def test_the_training_is_told_of_its_way_out_and_keeps_a_network_of_nothing(tmp_
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("http://10.0.0.7", "10.0.0.7:80"), ("http://[fd00::7]:8000", "[fd00::7]:8000"), ("http://s:81/", "s:81")],
+    [
+        ("http://10.0.0.7", "10.0.0.7:80"),
+        ("http://[fd00::7]:8000", "[fd00::7]:8000"),
+        ("http://s:81/", "s:81"),
+        ("http://swan_lab", "swan_lab:80"),
+    ],
 )
 def test_every_form_of_an_address_is_understood(tmp_path: Path, host: str, address: str) -> None:
     job = trained(tmp_path, {**CLOUD, "host": host})
@@ -94,7 +99,7 @@ def test_a_compose_file_has_it_too(tmp_path: Path) -> None:
     assert "  bundle-demo--outer:\n    name: bundle-demo--outer\n    driver: bridge\n" in text
 
 
-@pytest.mark.parametrize("address", ["swanlab.intra", "a b:80", "host:80:90", "$(x):80"])
+@pytest.mark.parametrize("address", ["swanlab.intra", "a b:80", "host:80:90", "$(x):80", "host:0", "host:65536"])
 def test_a_lock_with_another_way_out_is_not_read(address: str) -> None:
     with pytest.raises(MalformedJson) as refused:
         Workload("train", "train", "base", ("true",), way_out=address)
