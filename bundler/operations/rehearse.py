@@ -12,6 +12,7 @@ from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
+from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.engine.load import load
 from bundler.manifest.lock import Lock, LockedImage, Workload
 from bundler.node.findings import Finding, Severity, worst_first
@@ -144,13 +145,24 @@ class _Run:
         """The findings of every workload, in the order in which they run."""
         images = {image.name: image for image in self._lock.images}
         for workload in self._lock.workloads:
-            findings = tuple(self._probe(workload, images[workload.image]))
+            findings = self._probed(workload, images[workload.image])
             yield from findings
             broken = any(finding.severity is Severity.BLOCK for finding in findings)
             if workload.kind == "train":
                 yield self._in_full(workload, broken, STEP)
             elif workload.is_service and chat_plan(workload, self._lock.question, self._patience):
                 yield self._in_full(workload, broken, ANSWER)
+        for job in self._lock.evaluations:
+            yield Finding(f"{job.name}/probe", Severity.NOT_TRIED, "the jobs of `evaluate` are not rehearsed")
+
+    def _probed(self, workload: Workload, image: LockedImage) -> tuple[Finding, ...]:
+        """The findings of its probe. A container that the engine does not start is one too: the node's would refuse."""
+        try:
+            return tuple(self._probe(workload, image))
+        except NoEngine:
+            raise
+        except EngineFailed as error:
+            return (Finding(f"{workload.name}/probe", Severity.BLOCK, error.what, why=error.because or ""),)
 
     def _probe(self, workload: Workload, image: LockedImage) -> Iterator[Finding]:
         if workload.way_out:
