@@ -36,9 +36,9 @@ def _judge(one: Probed) -> Iterator[Finding]:
             why="the last lines of its log are: " + " | ".join(one.last) if one.last else "it said nothing",
             remedy="bundle rehearse NAME -v   # shows all that it says; --timeout gives it longer",
         )
-    if not one.known:
-        yield _versions(one)
-        yield _imports(one)
+    if not one.known:  # and of a probe that was ended, only what it came to
+        told = {*one.report.parts, *one.report.failures}
+        yield from (judged(one) for part, judged in (("versions", _versions), ("imports", _imports)) if part in told)
     if not probed(one.workload):
         yield Finding(
             one.named("arguments"),

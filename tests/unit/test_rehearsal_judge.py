@@ -204,6 +204,11 @@ def test_a_probe_that_was_killed_blocks_with_its_last_words() -> None:
     assert "Killed" in one.why
 
 
+def test_a_probe_that_was_ended_at_once_passes_nothing_that_it_did_not_look_at() -> None:
+    findings = judge(Probed(TRAIN, image({"torch": "2.6.0"}), parse([]), True, {}, code=137))
+    assert {"train/versions", "train/imports"}.isdisjoint(finding.check for finding in findings)
+
+
 def test_a_kind_without_a_probe_is_not_tried_and_not_passed() -> None:
     board = Workload("board", "llamaboard", "train", ("llamafactory-cli", "webui"), port=7860)
     assert found(said(), board)["board/arguments"].severity is Severity.NOT_TRIED

@@ -97,7 +97,7 @@ def seen(kind: str, what: str, part: str = "model") -> Sighting:
 
 
 def judged(sightings: list[Sighting], **failures: Failed | NotTried) -> dict[str, Finding]:
-    report = Report(sightings=tuple(sightings), failures=failures)
+    report = Report(sightings=tuple(sightings), failures=failures, finished=True)
     return {finding.check: finding for finding in absences(report, "train")}
 
 
@@ -136,6 +136,13 @@ def test_a_host_that_was_looked_for_is_named_and_blocks_what_failed_of_it() -> N
     died = judged([seen("host", "huggingface.co:443")], model=Failed("ConnectionError: ..."))["train/hosts"]
     assert died.severity is Severity.BLOCK
     assert "transformers/utils/hub.py:400" in died.what
+
+
+def test_a_probe_that_hung_on_a_host_until_it_was_ended_says_which() -> None:
+    report = Report(parts=("imports",), sightings=(seen("host", "hub.example:443"), seen("host", "a:1", "imports")))
+    found = {finding.check: finding for finding in absences(report, "train")}["train/hosts"]
+    assert found.severity is Severity.BLOCK
+    assert found.what.startswith("it wants to reach hub.example:443")
 
 
 def test_an_address_that_a_library_refused_to_ask_as_it_is_offline_is_named() -> None:
