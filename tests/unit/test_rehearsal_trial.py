@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import click
 import pytest
 import yaml
 from manifest_cases import changed, write
 
+from bundler.cli.rehearse import command
 from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.events import Silence
@@ -170,6 +172,14 @@ def test_a_question_of_the_bundle_is_asked_under_its_model_name() -> None:
 def test_a_container_that_hangs_is_ended_by_its_alarm() -> None:
     program, *arguments = ending(1, ("sleep", "60"), "step")
     assert subprocess.run([program, *arguments], check=False).returncode == -14
+
+
+def test_the_longest_timeout_is_one_that_an_alarm_takes() -> None:
+    """Else each container would end at once, and the bundle be blamed."""
+    timeout = next(one for one in command.params if one.name == "timeout")
+    assert isinstance(timeout.type, click.IntRange)
+    assert timeout.type.max
+    assert subprocess.run(ending(int(timeout.type.max), ("true",)), check=False).returncode == 0
 
 
 @pytest.mark.parametrize(
