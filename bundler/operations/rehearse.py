@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bundler import __version__
 from bundler.core.errors import UsageInvalid
@@ -14,7 +15,9 @@ from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
 from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.engine.load import load
-from bundler.manifest.lock import Lock, LockedImage, Workload
+from bundler.manifest.lock import Hardware, Lock, LockedImage, Workload
+from bundler.node.checks.driver import version
+from bundler.node.facts import Gpu
 from bundler.node.findings import Finding, Severity, worst_first
 from bundler.node.reading import read_facts
 from bundler.operations.rehearsal_place import Place, rehearsing, remove_containers, warn_of_rest
@@ -93,8 +96,7 @@ def rehearse(
         facts = read_facts(engine, store.root)
         described = facts.engine
         able = described is not None and described.offers_gpus
-        roomy = [gpu for gpu in facts.gpus if gpu.memory_free * 10 >= lock.hardware.memory * 9]  # as `gpu-memory`
-        here = Machine(len(roomy) if able else 0)
+        here = Machine(usable(facts.gpus, lock.hardware) if able else 0)
         remove_containers(place, engine)
         with leasing(store, "rehearse"):
             verify(store, bundle, events)
@@ -119,6 +121,19 @@ def rehearse(
             attach(store, bundle, found.encode())
     warn_of_rest(place, events)
     return Rehearsal(found, findings, images.loaded)
+
+
+def usable(gpus: Sequence[Gpu], wanted: Hardware) -> int:
+    """How many of this machine's GPUs a container can be given and find as the bundle wants them.
+
+    An engine that is asked for a number gives the first of them, so none counts behind one that is full or too old
+    (by the rules of the checks `gpu-memory` and `gpu-capability`).
+    """
+    fit = (
+        gpu.memory_free * 10 >= wanted.memory * 9 and version(gpu.capability) >= version(wanted.capability)
+        for gpu in sorted(gpus, key=lambda gpu: gpu.index)
+    )
+    return sum(1 for _ in takewhile(bool, fit))
 
 
 class _Run:
@@ -198,7 +213,7 @@ class _Run:
         elif broken:
             reason = "what blocks comes first"
         elif not self._here.suffices(workload):
-            reason = f"it takes {workload.gpus} GPUs, and this machine has {self._here.gpus or 'none'}"
+            reason = f"it takes {workload.gpus} GPUs, and this machine has {self._here.gpus or 'none'} for it"
         elif part == ANSWER and not self._place.has_what_is_mounted(workload):
             reason = "it serves what a training makes, and no step was made"
         if reason:

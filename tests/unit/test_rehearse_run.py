@@ -17,9 +17,10 @@ from bundler.core.media_types import OCI_MANIFEST
 from bundler.engine.docker import DockerEngine
 from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.manifest.lock import Hardware, Lock, LockedImage, Workload
+from bundler.node.facts import Gpu
 from bundler.node.findings import Finding, Severity
 from bundler.operations.rehearsal_place import Place
-from bundler.operations.rehearse import ANSWER, STEP, _Run
+from bundler.operations.rehearse import ANSWER, STEP, _Run, usable
 from bundler.rehearsal.report import Report, parse
 from bundler.rehearsal.trial import Machine
 from bundler.store.layout import Store
@@ -99,6 +100,28 @@ def test_evaluations_are_told_as_not_tried(lock: Lock) -> None:
     assert findings(replace(lock, evaluations=(job,)), Containers(), TRAIN)["evaluate-base/probe"].severity is (
         Severity.NOT_TRIED
     )
+
+
+@pytest.mark.parametrize(
+    ("free", "capabilities", "count"),
+    [
+        ((40, 40), ("8.9", "8.9"), 2),
+        ((40, 1), ("8.9", "8.9"), 1),
+        ((1, 40), ("8.9", "8.9"), 0),
+        ((40, 40), ("8.9", "7.5"), 1),
+        ((40, 40), ("10.0", "12.0"), 2),
+    ],
+)
+def test_a_gpu_behind_one_that_is_full_or_too_old_is_none(
+    free: tuple[int, ...], capabilities: tuple[str, ...], count: int
+) -> None:
+    """The engine gives a container the first: the training step would die of what the node does not have."""
+    gpus = [
+        Gpu(index, "L20", f"GPU-{index}", capability, 44, room)
+        for index, (room, capability) in enumerate(zip(free, capabilities, strict=True))
+    ]
+    assert usable(gpus, Hardware(2, "L20", 44, "8.9")) == count
+    assert usable([], Hardware()) == 0
 
 
 def test_a_way_out_is_told_as_not_tried(lock: Lock) -> None:
