@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 NAME = "bundle"
-ENGINE_VERBS = frozenset({"up", "down", "status", "logs", "check", "facts", "evaluate", "rollback", "unit"})
+ENGINE_VERBS = frozenset({"up", "down", "status", "logs", "check", "facts", "evaluate", "rehearse", "rollback", "unit"})
 """The verbs that take --engine."""
 _engine: list[str] = []
 
