@@ -86,12 +86,17 @@ class Place:
         engine: DockerEngine,
         events: Events,
     ) -> tuple[int, Report, tuple[str, ...]]:
-        """Run a workload's container with a command. Returns its exit code, what was reported, its last lines."""
+        """Run a workload's container with a command. Returns its exit code, what was reported, its last lines.
+
+        Raises NameTaken, EngineFailed.
+        """
         reports = self.release.directory / "reports" / workload.name
         clear(reports)
         self._writable(reports)
         path = _python_path(store, next(one for one in lock.images if one.name == workload.image))
-        identity = engine.start(trial(workload, image, self.placement, here, command, path))
+        spec = trial(workload, image, self.placement, here, command, path)
+        self.release.find(spec.name, engine)  # raises where another store's rehearsal has a container of this name
+        identity = engine.start(spec)
         try:
             for line in _lines(identity, engine):
                 events.emit(Noted(f"rehearse {workload.name}", line))

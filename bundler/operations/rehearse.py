@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
-from bundler.engine.errors import EngineFailed, NoEngine
+from bundler.engine.errors import EngineFailed
 from bundler.engine.load import load
 from bundler.manifest.lock import Hardware, Lock, LockedImage, Workload
 from bundler.node.checks.driver import version
@@ -47,6 +48,8 @@ STEP, ANSWER = "step", "answer"
 _IN_FULL = {STEP: "one training step", ANSWER: "one answer"}
 PATIENCE = 3600
 """Seconds that each container may take: to tokenise a large dataset, to read large weights once."""
+_OF_THE_IMAGE = re.compile(r"exec(utable file| format error|: )", re.IGNORECASE)
+"""In an engine's words (runc's, crun's): the image has no such program, or one that does not run here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +174,12 @@ class _Run:
             yield Finding(f"{job.name}/probe", Severity.NOT_TRIED, "the jobs of `evaluate` are not rehearsed")
 
     def _probed(self, workload: Workload, image: LockedImage) -> tuple[Finding, ...]:
-        """The findings of its probe. A container that the engine does not start is one too: the node's would refuse."""
+        """The findings of its probe. An image in which it can't start is one too: the others are still to be found."""
         try:
             return tuple(self._probe(workload, image))
-        except NoEngine:
-            raise
         except EngineFailed as error:
+            if not _OF_THE_IMAGE.search(error.because or ""):
+                raise
             return (Finding(f"{workload.name}/probe", Severity.BLOCK, error.what, why=error.because or ""),)
 
     def _probe(self, workload: Workload, image: LockedImage) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from bundler.rehearsal.trial import Machine
 from bundler.store.layout import Store
 from tests.bundles import make_lock
 
+NO_PYTHON = 'runc create failed: exec: "python3": executable file not found in $PATH: unknown'
 BLOB = Descriptor.of(b"{}", OCI_MANIFEST)
 IMAGE = LockedImage("all", "registry.example/all:1", BLOB, (BLOB,))
 BOARD = Workload("board", "swanlab", "all", ("swanlab", "watch"), port=5092, health="/")
@@ -84,15 +85,19 @@ def test_each_workload_of_an_image_has_its_own_modules_tried_once(lock: Lock) ->
 
 
 def test_a_container_that_the_engine_does_not_start_is_a_finding_among_the_others(lock: Lock) -> None:
-    place = Containers({"board": EngineFailed("the engine refused starting it", because="no python3 in PATH")})
+    place = Containers({"board": EngineFailed("the engine refused starting it", because=NO_PYTHON)})
     found = findings(lock, place, BOARD, TRAIN)
-    assert (found["board/probe"].severity, found["board/probe"].why) == (Severity.BLOCK, "no python3 in PATH")
+    assert (found["board/probe"].severity, found["board/probe"].why) == (Severity.BLOCK, NO_PYTHON)
     assert "train/imports" in found
 
 
-def test_an_engine_that_is_gone_ends_the_rehearsal(lock: Lock) -> None:
-    with pytest.raises(NoEngine):
-        findings(lock, Containers({"board": NoEngine("unix:///nowhere", "it is gone")}), BOARD, TRAIN)
+@pytest.mark.parametrize(
+    "error",
+    [NoEngine("unix:///nowhere", "it is gone"), EngineFailed("refused", because="write: no space left on device")],
+)
+def test_what_is_the_engines_own_ends_the_rehearsal_and_is_not_said_of_the_bundle(lock: Lock, error: Exception) -> None:
+    with pytest.raises(EngineFailed):
+        findings(lock, Containers({"board": error}), BOARD, TRAIN)
 
 
 def test_evaluations_are_told_as_not_tried(lock: Lock) -> None:
