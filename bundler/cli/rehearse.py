@@ -15,6 +15,9 @@ from bundler.core.size import format_duration
 from bundler.operations.rehearse import ANSWER, PATIENCE, STEP, Rehearsal, rehearse
 from bundler.store.layout import Store
 
+_LONGEST = 30 * 86400
+"""Seconds: an alarm takes no more than fits into 32 bits (alarm(2))."""
+
 
 @click.command("rehearse")
 @click.argument("bundle")
@@ -25,7 +28,11 @@ from bundler.store.layout import Store
     help="Leave out the training step, or the answer, also where they could be tried.",
 )
 @click.option(
-    "--timeout", type=click.IntRange(min=1), default=PATIENCE, show_default=True, help="Seconds for each container."
+    "--timeout",
+    type=click.IntRange(1, _LONGEST),
+    default=PATIENCE,
+    show_default=True,
+    help="Seconds for each container, 30 days at most.",
 )
 @options.store
 @options.engine

@@ -17,12 +17,12 @@ from bundler.core.media_types import RAW
 from bundler.core.records import from_json, to_json
 from bundler.core.reference import BundleName
 from bundler.core.strict_json import MalformedJson, canonical, parse_object
+from bundler.manifest.address import is_address
 
 FORMAT = 1
 """The lock's format. A reader refuses any other."""
 
 _NAME = re.compile(r"[a-z0-9]+(?:[-_.][a-z0-9]+)*")
-_ADDRESS = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 
 
 class UnsafePath(MalformedJson):
@@ -209,7 +209,7 @@ class Workload:
             checked_absolute(self.api_key)
         if self.starts not in ("", "early"):
             raise MalformedJson("the lock", f"{self.name} starts {self.starts!r:.40}, which is not known")
-        if self.way_out and not (_ADDRESS.fullmatch(self.way_out) and not self.is_service):
+        if self.way_out and not (is_address(self.way_out) and not self.is_service):
             raise MalformedJson("the lock", f"{self.name} has the way out {self.way_out!r:.60}, which is no job's")
         if self.runtime not in ("", "node"):
             raise MalformedJson("the lock", f"{self.name} has the runtime {self.runtime!r:.40}, which is not known")

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from bundler.core import hint
 from bundler.core.errors import CheckRefused, IntegrityFailed
-from bundler.core.events import Events, StepEnded, StepStarted
+from bundler.core.events import Events, Noted, StepEnded, StepStarted
 from bundler.core.size import format_size
 from bundler.engine.listing import of_release
 from bundler.media.leftovers import HalfDone, leftovers, prune
 from bundler.operations.history import ways_back
-from bundler.operations.rehearsal_place import clear_killed
+from bundler.operations.rehearsals_left import clear_dead
 from bundler.operations.release_record import RELEASES, read_release
 from bundler.store.gc import STEP, Garbage, clock, remove, survey
 from bundler.store.layout import Store
@@ -72,12 +72,12 @@ def gc(store: Store, events: Events, *, drop: Sequence[str] = (), dry_run: bool 
         dropped = tuple(sorted(leaving))
         for name in dropped:
             _refuse_if_up(store, name)
-        if not dry_run:
-            clear_killed(store)
         needs, damaged = reached(store, without(store.index(), set(dropped)))
         back, unread = ways_back(store, set(dropped))
         needs |= back
         damaged |= unread
+        for name in () if dry_run else clear_dead(store):  # its links hold what is deleted below
+            events.emit(Noted(STEP, f"what a killed rehearsal of {name} left is removed"))
         left = leftovers(store, needs, set(leaving.values()), clock(store))
         found = survey(store, {**needs, "imports that are half done": left.needed})
         blobs, partials, unfinished = found.blobs, found.partials, left.files

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from bundler.core.durable import explained
-from bundler.core.errors import LockedByAnother
 from bundler.core.events import Events, Noted, Warned
 from bundler.core.strict_json import canonical, parse_object
+from bundler.engine.docker import DockerEngine
 from bundler.manifest.lock import Lock, LockedImage, Workload
+from bundler.operations.rehearsals_left import REHEARSALS, RUN, clear
 from bundler.operations.release import Release
+from bundler.rehearsal.plain import plain
 from bundler.rehearsal.report import Report, parse
 from bundler.rehearsal.trial import Machine, placed, scripts, trial
 from bundler.store.layout import BundleEntry, Store
@@ -31,11 +31,8 @@ from bundler.workloads import labels
 from bundler.workloads.container import Placement
 from bundler.workloads.paths import ADAPTER
 
-if TYPE_CHECKING:  # `gc` does without the docker SDK, whose import takes 0.2 s
-    from bundler.engine.docker import DockerEngine
-
-REHEARSALS = "rehearsals"
 _LONGEST_REPORT = 8 << 20
+_LONGEST_LINE = 1 << 16
 _LAST_LINES = 6
 
 
@@ -89,17 +86,22 @@ class Place:
         engine: DockerEngine,
         events: Events,
     ) -> tuple[int, Report, tuple[str, ...]]:
-        """Run a workload's container with a command. Returns its exit code, what was reported, its last lines."""
+        """Run a workload's container with a command. Returns its exit code, what was reported, its last lines.
+
+        Raises NameTaken, EngineFailed.
+        """
         reports = self.release.directory / "reports" / workload.name
         clear(reports)
         self._writable(reports)
         path = _python_path(store, next(one for one in lock.images if one.name == workload.image))
-        identity = engine.start(trial(workload, image, self.placement, here, command, path))
+        spec = trial(workload, image, self.placement, here, command, path)
+        self.release.find(spec.name, engine)  # raises where another store's rehearsal has a container of this name
+        identity = engine.start(spec)
         try:
             for line in _lines(identity, engine):
                 events.emit(Noted(f"rehearse {workload.name}", line))
             code = engine.wait(identity)
-            last = engine.last_words(identity, _LAST_LINES) if code else ()
+            last = tuple(map(plain, engine.last_words(identity, _LAST_LINES))) if code else ()
         finally:
             engine.remove(identity)
         return code, parse(_read(reports, "probe.jsonl"), _read(reports, "watch-")), last
@@ -118,7 +120,7 @@ def rehearsing(store: Store, bundle: BundleEntry) -> Iterator[Place]:
     Raises LockedByAnother while another rehearses it.
     """
     directory = store.root.resolve() / REHEARSALS / bundle.name.name
-    release = Release(directory / "run", bundle.name, bundle.root.digest)
+    release = Release(directory / RUN, bundle.name, bundle.root.digest)
     with explained(directory):
         directory.mkdir(parents=True, exist_ok=True)
     with holding(directory / "lock", f"the rehearsal of {bundle.name.name}", patience=0):
@@ -127,13 +129,6 @@ def rehearsing(store: Store, bundle: BundleEntry) -> Iterator[Place]:
             yield Place(directory, release)
         finally:
             clear(release.directory)
-
-
-def clear_killed(store: Store) -> None:
-    """Remove what killed rehearsals left: their links hold the bytes of blobs that gc deletes."""
-    for directory in (store.root.resolve() / REHEARSALS).glob("*/run"):
-        with suppress(LockedByAnother), holding(directory.with_name("lock"), "a rehearsal", patience=0):
-            clear(directory)
 
 
 def remove_containers(place: Place, engine: DockerEngine) -> None:
@@ -147,11 +142,6 @@ def warn_of_rest(place: Place, events: Events) -> None:
     """Say what could not be removed."""
     if place.release.directory.exists():
         events.emit(Warned(f"{place.release.directory} could not be removed whole"))
-
-
-def clear(directory: Path) -> None:
-    """Remove a directory with all that a container may have made in it; links are removed, not followed."""
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -178,9 +168,10 @@ def _lines(identity: str, engine: DockerEngine) -> Iterator[str]:
     rest = b""
     for chunk in engine.logs(identity, follow=True):
         *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
-        yield from (text for line in lines if (text := line.decode(errors="replace").rstrip()))
-    if rest:
-        yield rest.decode(errors="replace").rstrip()
+        yield from (text for line in lines if (text := plain(line.decode(errors="replace"))))
+        rest = rest[-_LONGEST_LINE:]
+    if text := plain(rest.decode(errors="replace")):
+        yield text
 
 
 def _python_path(store: Store, image: LockedImage) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 
 from bundler import __version__
 from bundler.core.errors import UsageInvalid
@@ -12,8 +14,11 @@ from bundler.core.events import Events, StepEnded, StepStarted
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
+from bundler.engine.errors import EngineFailed
 from bundler.engine.load import load
-from bundler.manifest.lock import Lock, LockedImage, Workload
+from bundler.manifest.lock import Hardware, Lock, LockedImage, Workload
+from bundler.node.checks.driver import version
+from bundler.node.facts import Gpu
 from bundler.node.findings import Finding, Severity, worst_first
 from bundler.node.reading import read_facts
 from bundler.operations.rehearsal_place import Place, rehearsing, remove_containers, warn_of_rest
@@ -24,13 +29,13 @@ from bundler.rehearsal.prediction import predictions
 from bundler.rehearsal.probed import Probed
 from bundler.rehearsal.report import Report
 from bundler.rehearsal.trial import (
-    ONE_STEP,
     PROBES,
     Machine,
     chat_plan,
     ending,
+    imports,
+    one_step,
     plan,
-    program,
     stand_in,
 )
 from bundler.rehearsal.tries import answered, stepped
@@ -43,6 +48,8 @@ STEP, ANSWER = "step", "answer"
 _IN_FULL = {STEP: "one training step", ANSWER: "one answer"}
 PATIENCE = 3600
 """Seconds that each container may take: to tokenise a large dataset, to read large weights once."""
+_OF_THE_IMAGE = re.compile(r"exec(utable file| format error|: )", re.IGNORECASE)
+"""In an engine's words (runc's, crun's): the image has no such program, or one that does not run here."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +99,7 @@ def rehearse(
         facts = read_facts(engine, store.root)
         described = facts.engine
         able = described is not None and described.offers_gpus
-        roomy = [gpu for gpu in facts.gpus if gpu.memory_free * 10 >= lock.hardware.memory * 9]  # as `gpu-memory`
-        here = Machine(len(roomy) if able else 0)
+        here = Machine(usable(facts.gpus, lock.hardware) if able else 0)
         remove_containers(place, engine)
         with leasing(store, "rehearse"):
             verify(store, bundle, events)
@@ -120,6 +126,19 @@ def rehearse(
     return Rehearsal(found, findings, images.loaded)
 
 
+def usable(gpus: Sequence[Gpu], wanted: Hardware) -> int:
+    """How many of this machine's GPUs a container can be given and find as the bundle wants them.
+
+    An engine that is asked for a number gives the first of them, so none counts behind one that is full or too old
+    (by the rules of the checks `gpu-memory` and `gpu-capability`).
+    """
+    fit = (
+        gpu.memory_free * 10 >= wanted.memory * 9 and version(gpu.capability) >= version(wanted.capability)
+        for gpu in sorted(gpus, key=lambda gpu: gpu.index)
+    )
+    return sum(1 for _ in takewhile(bool, fit))
+
+
 class _Run:
     """One rehearsal: a container after the other."""
 
@@ -138,20 +157,35 @@ class _Run:
         self._store, self._lock, self._place, self._engine, self._ids = store, lock, place, engine, ids
         self._here, self._events, self._patience, self._without = here, events, patience, without
         self.versions: dict[str, dict[str, str]] = {}
+        self._tried: dict[str, set[str]] = {}  # modules whose import was tried, by image
 
     def all(self) -> Iterator[Finding]:
         """The findings of every workload, in the order in which they run."""
         images = {image.name: image for image in self._lock.images}
         for workload in self._lock.workloads:
-            findings = tuple(self._probe(workload, images[workload.image]))
+            findings = self._probed(workload, images[workload.image])
             yield from findings
             broken = any(finding.severity is Severity.BLOCK for finding in findings)
             if workload.kind == "train":
                 yield self._in_full(workload, broken, STEP)
             elif workload.is_service and chat_plan(workload, self._lock.question, self._patience):
                 yield self._in_full(workload, broken, ANSWER)
+        for job in self._lock.evaluations:
+            yield Finding(f"{job.name}/probe", Severity.NOT_TRIED, "the jobs of `evaluate` are not rehearsed")
+
+    def _probed(self, workload: Workload, image: LockedImage) -> tuple[Finding, ...]:
+        """The findings of its probe. An image in which it can't start is one too: the others are still to be found."""
+        try:
+            return tuple(self._probe(workload, image))
+        except EngineFailed as error:
+            if not _OF_THE_IMAGE.search(error.because or ""):
+                raise
+            return (Finding(f"{workload.name}/probe", Severity.BLOCK, error.what, why=error.because or ""),)
 
     def _probe(self, workload: Workload, image: LockedImage) -> Iterator[Finding]:
+        if workload.way_out:
+            text = f"{workload.way_out} is not asked: there is no network here, and the step does without it"
+            yield Finding(f"{workload.name}/way-out", Severity.NOT_TRIED, text)
         if workload.runtime:
             text = f"its image has no Python to ask, but {workload.runtime}"
             yield Finding(f"{workload.name}/probe", Severity.NOT_TRIED, text)
@@ -159,10 +193,12 @@ class _Run:
         step = f"rehearse {workload.name}"
         self._events.emit(StepStarted(step))
         began = time.monotonic()
-        known = workload.image in self.versions
+        known = set(imports(workload)) <= self._tried.get(workload.image, {""})
         self._place.plan(workload.name, plan(workload, image, self._here, known=known))
         command = ending(self._patience, ("python3", f"{PROBES}/probe.py"))
         code, report, last = self._container(stand_in(workload, self._lock), command)
+        if "imports" in report.parts:
+            self._tried.setdefault(workload.image, set()).update(imports(workload))
         self.versions.setdefault(workload.image, {}).update(told_versions(report))
         trainer = self.versions[workload.image].get("llamafactory", "")
         predicted = predictions(workload, self._place.release.directory / "datasets", trainer)
@@ -180,7 +216,7 @@ class _Run:
         elif broken:
             reason = "what blocks comes first"
         elif not self._here.suffices(workload):
-            reason = f"it takes {workload.gpus} GPUs, and this machine has {self._here.gpus or 'none'}"
+            reason = f"it takes {workload.gpus} GPUs, and this machine has {self._here.gpus or 'none'} for it"
         elif part == ANSWER and not self._place.has_what_is_mounted(workload):
             reason = "it serves what a training makes, and no step was made"
         if reason:
@@ -193,7 +229,7 @@ class _Run:
 
     def _step(self, workload: Workload, check: str) -> Finding:
         began = time.monotonic()
-        command = ending(self._patience, (*program(workload), *ONE_STEP), STEP)
+        command = ending(self._patience, one_step(workload), STEP)
         code, report, last = self._container(workload, command)
         predicted = {memory.workload: memory.device_bytes for memory in self._lock.memory}.get(workload.name, 0)
         return stepped(check, code, report, last, time.monotonic() - began, predicted)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bundler.core.digest import Digest
 from bundler.core.durable import explained
+from bundler.core.errors import BundlerError
 from bundler.engine.docker import DockerEngine
+from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Workload
-from bundler.operations.jobs import WorkloadFailed
 from bundler.operations.release import Release
 from bundler.workloads import labels
 from bundler.workloads.way_out import gate
@@ -21,15 +22,20 @@ from bundler.workloads.way_out import gate
 def way_out(job: Workload, image: str, made_from: Digest, release: Release, engine: DockerEngine) -> Iterator[None]:
     """Start it, where the job has a way out and is still to run, and remove it when the job has ended.
 
-    It stays where this process is interrupted: the job goes on in the engine, and the next `up` waits for it.
+    It stays where this process ends and the job goes on in the engine: the next `up` waits for it.
     """
-    if not job.way_out or release.finished(job.name, made_from):
+    if not job.way_out:
         yield
         return
     place = release.placement
     spec = gate(job, image, made_from, place)
-    _make(Path(place.way_out(job.name)), place.user)
     found = release.find(spec.name, engine)
+    if release.finished(job.name, made_from):
+        if found:  # of an `up` that was killed between the job's end and this
+            engine.remove(found.id)
+        yield
+        return
+    _make(Path(place.way_out(job.name)), place.user)
     if not found or not found.running or found.labels.get(labels.FINGERPRINT) != str(made_from):
         if found:
             engine.remove(found.id)
@@ -37,8 +43,11 @@ def way_out(job: Workload, image: str, made_from: Digest, release: Release, engi
         engine.start(spec)
     try:
         yield
-    except WorkloadFailed:
-        engine.remove(spec.name)
+    except BundlerError:
+        with suppress(EngineFailed):  # what went wrong first is what is told
+            running = engine.find(place.named(job.name))
+            if not running or not running.running:
+                engine.remove(spec.name)
         raise
     engine.remove(spec.name)
 

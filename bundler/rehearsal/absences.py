@@ -24,8 +24,10 @@ SILENT = {
 
 
 def absences(report: Report, workload: str) -> Iterator[Finding]:
-    """A finding on files, and one on hosts."""
+    """A finding on files, and one on hosts. The part in which a probe was ended counts as one that failed."""
     failed = {part for part, how in report.failures.items() if isinstance(how, Failed)}
+    if not report.finished:
+        failed |= {one.part for one in report.sightings} - {*report.parts, *report.failures}
     yield _files([one for one in report.sightings if one.kind != "host"], failed, report, f"{workload}/files")
     hosts = [one for one in report.sightings if one.kind == "host"]
     for part, how in report.failures.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from bundler.node.findings import Finding, Severity, good
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.rehearsal import report as said
+from bundler.rehearsal.plain import first
 from bundler.rehearsal.report import Report
 
 PART = "data"
@@ -28,18 +29,20 @@ def counts(report: Report, predicted: Mapping[str, DatasetVerdict], workload: st
     elif isinstance(failed, said.NotTried):
         yield Finding(check, Severity.NOT_TRIED, f"not tried: {failed.reason}")
     elif failed:
-        causes = "; ".join(cause.splitlines()[0][:300] for cause in failed.causes if cause)
+        causes = "; ".join(first(cause) for cause in failed.causes if cause)
         why = causes or "LLaMA-Factory's own loader ends so on these datasets"
-        yield Finding(check, Severity.BLOCK, f"loading all of it: {failed.error.splitlines()[0][:300]}", why=why)
+        yield Finding(check, Severity.BLOCK, f"loading all of it: {first(failed.error)}", why=why)
 
 
 def _one(counted: said.Counted, verdict: DatasetVerdict | None, check: str) -> Finding:
     if counted.error:
         agreed = bool(verdict and verdict.failure)
         why = f"predicted: {verdict.failure}" if verdict and verdict.failure else "it was not predicted"
-        what = f"LLaMA-Factory dies of it: {counted.error.splitlines()[0][:300]}"
+        what = f"LLaMA-Factory dies of it: {first(counted.error)}"
         remedy = "mend the records, and build again" if agreed else ""
         return Finding(check, Severity.BLOCK, what, why=why, remedy=remedy)
+    if counted.records < 0 or counted.kept < 0:
+        return Finding(check, Severity.UNREADABLE, "it is read as a stream, whose records are not counted")
     what = f"{counted.kept} of {counted.records} records kept"
     if not counted.kept:
         reasons = "; ".join(f"{reason} ({n})" for reason, n in (verdict.dropped_reasons if verdict else {}).items())

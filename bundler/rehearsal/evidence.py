@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bundler.core.digest import Digest
-from bundler.core.records import from_bytes, to_json
-from bundler.core.strict_json import MalformedJson, canonical
+from bundler.core.records import from_json, to_json
+from bundler.core.strict_json import MalformedJson, canonical, parse_object
 from bundler.node.findings import Finding, Severity
+from bundler.rehearsal.plain import plain_members
 
 FORMAT = 1
 
@@ -51,8 +52,8 @@ class Evidence:
 
     @classmethod
     def parse(cls, raw: bytes, what: str) -> Evidence:
-        """Read evidence; `what` names it in errors. Raises MalformedJson."""
-        found = from_bytes(cls, raw, what)
+        """Read evidence, which anyone may have written; `what` names it in errors. Raises MalformedJson."""
+        found = from_json(cls, plain_members(parse_object(raw, what)), what)
         words = {severity.value for severity in Severity}
         if found.format != FORMAT or not {kept.severity for kept in found.findings} <= words:
             raise MalformedJson(what, f"it is of format {found.format}, or has findings of a kind that is not known")

@@ -10,12 +10,14 @@ from bundler.rehearsal import report as said
 from bundler.rehearsal.absences import absences
 from bundler.rehearsal.counts import counts
 from bundler.rehearsal.models import architecture, model
+from bundler.rehearsal.plain import first
 from bundler.rehearsal.probed import Probed, failed, for_want_of_a_gpu
 from bundler.rehearsal.report import Report
 from bundler.rehearsal.trial import probed
 from bundler.rehearsal.tries import ENDED
 
 _SHOWN = 8
+_ASIDE = {True: "as it is one process alone here", False: "as there is no GPU here"}
 _TAG = re.compile(r":v?(\d+\.\d+[\w.+-]*)")
 
 
@@ -34,9 +36,9 @@ def _judge(one: Probed) -> Iterator[Finding]:
             why="the last lines of its log are: " + " | ".join(one.last) if one.last else "it said nothing",
             remedy="bundle rehearse NAME -v   # shows all that it says; --timeout gives it longer",
         )
-    if not one.known:
-        yield _versions(one)
-        yield _imports(one)
+    if not one.known:  # and of a probe that was ended, only what it came to
+        told = {*one.report.parts, *one.report.failures}
+        yield from (judged(one) for part, judged in (("versions", _versions), ("imports", _imports)) if part in told)
     if not probed(one.workload):
         yield Finding(
             one.named("arguments"),
@@ -88,7 +90,8 @@ def told_versions(report: Report) -> Mapping[str, str]:
     """The versions that people ask about: Python's, and those of the modules that the workload imports."""
     seen = {package.name: package.version for package in report.all(said.Package) if package.version}
     wanted = (package.module.replace("_", "-") for package in report.all(said.Import))
-    return {"python": report.python, **{name: seen[name] for name in wanted if name in seen}}
+    own = {"python": report.python} if report.python else {}
+    return {**own, **{name: seen[name] for name in wanted if name in seen}}
 
 
 def _imports(one: Probed) -> Finding:
@@ -97,8 +100,8 @@ def _imports(one: Probed) -> Finding:
     bad = [module for module in tried if module.error]
     if not bad:
         return good(check, f"{len(tried)} modules import: {', '.join(module.module for module in tried)}")
-    what = "; ".join(f"{module.module}: {module.error.splitlines()[0][:200]}" for module in bad)
-    why = "; ".join(dict.fromkeys(cause.splitlines()[0][:300] for module in bad for cause in module.causes))
+    what = "; ".join(f"{module.module}: {first(module.error, 200)}" for module in bad)
+    why = "; ".join(dict.fromkeys(first(cause) for module in bad for cause in module.causes))
     if not one.with_gpus and all(for_want_of_a_gpu(said.Failed(m.error, m.causes)) for m in bad):
         return Finding(check, Severity.UNREADABLE, what, why="it asks for a GPU, and this machine has none for it")
     return Finding(check, Severity.BLOCK, what, why=why, remedy="install it in the image's Dockerfile, and build again")
@@ -111,7 +114,7 @@ def _arguments(one: Probed) -> Finding:
     parsed = next(one.report.all(said.Parsed), None)
     if parsed is None:
         return Finding(check, Severity.BLOCK, "the probe said nothing of the arguments", why=" | ".join(one.last))
-    aside = f"; not shown to it, as there is no GPU here: {', '.join(parsed.aside)}" if parsed.aside else ""
+    aside = f"; not shown to it, {_ASIDE[one.with_gpus]}: {', '.join(parsed.aside)}" if parsed.aside else ""
     return good(check, f"{parsed.file}: its own parser takes all {parsed.keys}{aside}")
 
 

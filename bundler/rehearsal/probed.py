@@ -10,9 +10,14 @@ from bundler.manifest.lock import LockedImage, Workload
 from bundler.node.findings import Finding, Severity
 from bundler.planning.datasets.verdict import DatasetVerdict
 from bundler.rehearsal import report as said
+from bundler.rehearsal.plain import first
 from bundler.rehearsal.report import Report
 
-_OF_A_GPU = re.compile(r"libcuda|libnvidia|\bcuda\b|\bgpus?\b|nvml|device type|no nvidia|triton|driver", re.IGNORECASE)
+_OF_A_GPU = re.compile(
+    r"libcuda|libnvidia|\bcuda\b|\bgpus?\b|nvml|device (?:type|string)|this device|no nvidia|triton|driver",
+    re.IGNORECASE,
+)
+"""`device string` is torch's of a vLLM that finds no device, `this device` LLaMA-Factory's of `pure_bf16` (0.9.3)."""
 _REMEDIES = {
     "arguments": "mend the manifest, and build again: bundle build MANIFEST",
     "model": "carry the model whole: leave `files` and `exclude` out of the manifest's model, and build again",
@@ -50,13 +55,13 @@ def failed(one: Probed, part: str) -> Finding | None:
     check = one.named(part)
     if isinstance(found, said.NotTried):
         return Finding(check, Severity.NOT_TRIED, f"not tried: {found.reason}")
-    first, *rest = found.error.strip().splitlines() or [""]
-    causes = [cause.splitlines()[0][:300] for cause in found.causes if cause]
+    head, *rest = found.error.strip().splitlines() or ["it said nothing"]
+    causes = [first(cause) for cause in found.causes if cause]
     why = "; ".join(dict.fromkeys([*(line.strip()[:300] for line in rest[:3] if line.strip()), *causes]))
     if not one.with_gpus and for_want_of_a_gpu(found):
         why = f"it asks for a GPU, which is not here. {why}".strip()
-        return Finding(check, Severity.UNREADABLE, first[:300], why)
-    return Finding(check, Severity.BLOCK, first[:300], why=why, remedy=_REMEDIES.get(part, ""))
+        return Finding(check, Severity.UNREADABLE, head[:300], why)
+    return Finding(check, Severity.BLOCK, head[:300], why=why, remedy=_REMEDIES.get(part, ""))
 
 
 def for_want_of_a_gpu(failed: said.Failed) -> bool:

@@ -6,6 +6,7 @@ Whatever is no line of ours is left out, counted and not an error; a report that
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,11 +14,10 @@ from typing import Any
 
 from bundler.core.records import from_json
 from bundler.core.strict_json import MalformedJson
+from bundler.rehearsal.plain import plain, reported
 
 MOST_LINES = 20_000
 _BYTES = re.compile(r"[0-9]{1,15}")
-_LONGEST = 4096
-"""Characters of a text that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,15 +190,17 @@ def parse(probe: Iterable[str], watch: Iterable[str] = ()) -> Report:
         kind, part = document.pop("say", None), document.pop("part", None)
         if not isinstance(part, str) or kind is None:
             noise += 1
-        elif kind == "done":
+            continue
+        part = plain(part)
+        if kind == "done":
             parts.append(part)
         elif kind == "finished":
             finished = True
         elif kind == "python":
-            python = _text(document.get("version"))
+            python = plain(str(document.get("version")))
         else:
             try:
-                one: Any = from_json(_KINDS[kind], _cut(document), "a report")
+                one: Any = from_json(_KINDS[kind], reported(document), "a report")
             except (LookupError, TypeError, MalformedJson):
                 noise += 1
                 continue
@@ -215,7 +217,7 @@ def parse(probe: Iterable[str], watch: Iterable[str] = ()) -> Report:
 def _sightings(lines: Iterable[str]) -> Iterator[Sighting]:
     for document in _documents(lines):
         try:
-            found = from_json(Sighting, _cut(document), "a report")
+            found = from_json(Sighting, reported(document), "a report")
         except MalformedJson:
             continue
         if found.kind in ("open", "stat", "host", "memory"):
@@ -227,23 +229,15 @@ def _documents(lines: Iterable[str]) -> Iterator[dict[str, Any]]:
         if number >= MOST_LINES:
             return
         try:
-            document = json.loads(line)
+            document = json.loads(line, parse_float=_finite, parse_constant=_finite)
         except (ValueError, RecursionError):
             document = {}
         yield document if isinstance(document, dict) else {}
 
 
-def _cut(document: dict[str, Any]) -> dict[str, Any]:
-    """Texts of a length that can be shown, and in them nothing that a terminal would act on."""
-    return {name: _plain(member) for name, member in document.items()}
-
-
-def _plain(member: Any) -> Any:
-    if isinstance(member, str):
-        return _text(member)
-    return [_plain(one) for one in member[:100]] if isinstance(member, list) else member
-
-
-def _text(member: Any) -> str:
-    text = str(member)[:_LONGEST]
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+def _finite(text: str) -> float:
+    """JSON knows no NaN and no infinity, and 1e999 is one."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number

@@ -8,9 +8,10 @@ from importlib.resources import files
 
 from bundler.core.digest import Digest
 from bundler.manifest.lock import Lock, LockedImage, Question, Workload
-from bundler.workloads.api_key import KEY_FILE
-from bundler.workloads.container import Bind, ContainerSpec, Placement, container
+from bundler.workloads.api_key import KEY_FILE, behind_key
+from bundler.workloads.container import WAY_OUT, Bind, ContainerSpec, Placement, container
 from bundler.workloads.paths import ADAPTER, MODEL
+from bundler.workloads.way_out import through
 
 PROBES, PLAN, REPORT = "/bundle/probes", "/bundle/plan", "/bundle/report"
 ROLE = "rehearse"
@@ -56,8 +57,20 @@ def scripts() -> Mapping[str, str]:
 
 
 def program(workload: Workload) -> tuple[str, ...]:
-    """A workload's command without what reads its key, which is on the node: `python3 -c SOURCE VARIABLE` before it."""
-    return workload.command[4:] if workload.api_key else workload.command
+    """A workload's command without what stands before it and wants the node: its way out, and the reader of its key."""
+    before = len(through(())) if workload.way_out else 0
+    before += len(behind_key((), "VARIABLE")) if workload.api_key else 0
+    return workload.command[before:]
+
+
+def one_step(workload: Workload) -> tuple[str, ...]:
+    """The command of one training step. What it would report to is not reached from here, so it reports nothing;
+    early stopping wants the evaluations that are left out (transformers, EarlyStoppingCallback.on_train_begin).
+    """
+    lines = [line for text in workload.files.values() for line in text.splitlines()]
+    quiet = ("use_swanlab=false",) if workload.way_out else ()
+    stops = any(line.startswith("early_stopping_steps:") for line in lines)
+    return (*program(workload), *ONE_STEP, *quiet, *(("early_stopping_steps=null",) if stops else ()))
 
 
 def imports(workload: Workload) -> tuple[str, ...]:
@@ -165,7 +178,7 @@ def trial(
             "BUNDLE_PLAN": f"{PLAN}/plan.json",
             "BUNDLE_REPORT": REPORT,
         },
-        binds=(*(bind for bind in spec.binds if bind.target != KEY_FILE), *extra),
+        binds=(*(bind for bind in spec.binds if bind.target not in (KEY_FILE, WAY_OUT)), *extra),
         gpus=spec.gpus if here.suffices(workload) else 0,
     )
 

@@ -11,9 +11,7 @@ from bundler.core.digest import Digest
 from bundler.manifest.lock import Workload
 from bundler.workloads.container import ContainerSpec, Placement, Published
 
-SOURCE = """\
-import asyncio, sys
-
+COPY = """\
 async def copy(reader, writer):
     try:
         while data := await reader.read(65536):
@@ -22,7 +20,13 @@ async def copy(reader, writer):
         writer.write_eof()
     except OSError:
         pass
+"""
+"""One direction of a connection, to the end of what is sent."""
 
+SOURCE = f"""\
+import asyncio, sys
+
+{COPY}
 async def serve(reader, writer):
     try:
         upstream = await asyncio.open_connection(sys.argv[1], int(sys.argv[2]))

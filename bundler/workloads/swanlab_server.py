@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
+from bundler.manifest.address import of_url
 from bundler.workloads.api_key import behind_key
 from bundler.workloads.way_out import PORT, through
 
@@ -24,9 +24,7 @@ class Server:
     @property
     def address(self) -> str:
         """`host:port`."""
-        parts = urlsplit(self.url)
-        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-        return f"{host}:{parts.port or 80}"
+        return of_url(self.url)
 
     @property
     def environment(self) -> Mapping[str, str]:

@@ -10,23 +10,18 @@ from __future__ import annotations
 from bundler.core.digest import Digest
 from bundler.manifest.lock import Workload
 from bundler.workloads.container import WAY_OUT, Bind, ContainerSpec, Placement
+from bundler.workloads.proxy import COPY
 
 PORT = 18800
 """On the job's own loopback."""
+STARTING = 60
+"""Seconds from a job's start in which its way out may come up; it is waited for only then."""
 _SOCKET = f"{WAY_OUT}/socket"
 
-_COPY = """\
-import asyncio, os, sys
+_BETWEEN = f"""\
+import asyncio, os, sys, time
 
-async def copy(reader, writer):
-    try:
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-        writer.write_eof()
-    except OSError:
-        pass
-
+{COPY}
 async def join(reader, writer, connecting):
     try:
         upstream = await connecting
@@ -45,9 +40,20 @@ async def serve(starting):
         await server.serve_forever()
 """
 
-INSIDE = f"""{_COPY}
+INSIDE = f"""{_BETWEEN}
+began = time.monotonic()
+
+async def reach():
+    while True:
+        try:
+            return await asyncio.open_unix_connection({_SOCKET!r})
+        except OSError:  # what listens there was started a moment before this
+            if time.monotonic() - began > {STARTING}:
+                raise
+            await asyncio.sleep(0.1)
+
 async def inside(reader, writer):
-    await join(reader, writer, asyncio.open_unix_connection({_SOCKET!r}))
+    await join(reader, writer, reach())
 
 if os.fork() == 0:
     if os.fork() == 0:  # nobody's child but the first process's: the program may wait for all of its own
@@ -57,7 +63,7 @@ os.wait()
 os.execvp(sys.argv[1], sys.argv[1:])
 """
 
-GATE = f"""{_COPY}
+GATE = f"""{_BETWEEN}
 async def outside(reader, writer):
     await join(reader, writer, asyncio.open_connection(sys.argv[1], int(sys.argv[2])))
 

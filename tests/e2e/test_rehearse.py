@@ -54,6 +54,13 @@ class Place:
         assert outcome.code in (0, 13), outcome.err
         return outcome, {finding["check"]: finding for finding in outcome.json["findings"]}
 
+    def refused(self, name: str, text: str, *arguments: str) -> Mapping[str, Any]:
+        """The findings by name of a bundle that builds and can't be rehearsed clean."""
+        self.build(name, text, *arguments)
+        outcome, found = self.rehearse(name)
+        assert outcome.code == 13
+        return found
+
     def left_behind(self) -> list[str]:
         """Containers and files of rehearsals that are over."""
         containers = self.engine.docker("ps", "-aq", "--filter", "name=rehearse-").stdout.split()
@@ -124,9 +131,7 @@ def test_3_a_tokenizer_file_that_was_left_out_is_named(place: Place) -> None:
     text = only_training(place.manifest).replace(
         "{huggingface: demo/tiny-qwen3}", "{huggingface: demo/tiny-qwen3, exclude: [tokenizer.json, vocab.json]}"
     )
-    place.build("no-tokenizer", text)
-    outcome, found = place.rehearse("no-tokenizer")
-    assert outcome.code == 13
+    found = place.refused("no-tokenizer", text)
     assert found["train/tokenizer"]["severity"] == "block"
     assert "/bundle/model/tokenizer.json" in found["train/files"]["what"]
     assert found["train/files"]["severity"] == "block"
@@ -143,9 +148,7 @@ def test_4_a_dataset_of_which_every_record_is_dropped_is_named_with_the_number(p
     text = only_training(place.manifest).replace(
         f"pumps: {{path: {pumps}}}", f"pumps: {{path: {turned}, formatting: sharegpt}}"
     )
-    place.build("all-dropped", text, "--accept", "data")
-    outcome, found = place.rehearse("all-dropped")
-    assert outcome.code == 13
+    found = place.refused("all-dropped", text, "--accept", "data")
     assert found["train/data/pumps"]["severity"] == "block"
     assert found["train/data/pumps"]["what"] == "all 7 records are dropped"
     assert found["train/data/pumps"]["why"]
@@ -155,9 +158,7 @@ def test_5_a_job_that_would_ask_a_hub_is_named_with_what_it_wants(place: Place) 
     text = only_training(place.manifest).replace(
         "  logging_steps: 1\n", "  logging_steps: 1\n  extra: {use_asft_loss: true, ref_model: demo/never-carried}\n"
     )
-    place.build("downloads", text)
-    outcome, found = place.rehearse("downloads")
-    assert outcome.code == 13
+    found = place.refused("downloads", text)
     assert found["train/downloads"]["severity"] == "block"
     assert "ref_model names demo/never-carried" in found["train/downloads"]["what"]
 
@@ -166,9 +167,7 @@ def test_6_a_job_that_reaches_for_a_hub_while_it_trains_is_caught_by_its_first_s
     text = only_training(place.manifest).replace(
         "  logging_steps: 1\n", "  logging_steps: 1\n  extra: {push_to_hub: true, hub_model_id: demo/mine}\n"
     )
-    place.build("pushes", text)
-    outcome, found = place.rehearse("pushes")
-    assert outcome.code == 13
+    found = place.refused("pushes", text)
     assert found["train/arguments"]["severity"] == "pass"
     assert found["train/step"]["severity"] == "block"
     assert "it wanted to reach https://huggingface.co/" in found["train/step"]["what"]

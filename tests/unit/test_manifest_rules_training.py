@@ -101,6 +101,10 @@ CLOUD = {"mode": "cloud", "host": "http://s:8000", "api_key_file": "/k"}
         ({"train.swanlab": {"host": "http://s:8000"}}, "train.swanlab.host", "'mode: cloud' too"),
         ({"train.swanlab": {**CLOUD, "host": "https://s"}}, "train.swanlab.host", "no certificate has"),
         ({"train.swanlab": {**CLOUD, "host": "http://s/swanlab"}}, "train.swanlab.host", "http://NAME:PORT"),
+        ({"train.swanlab": {**CLOUD, "host": "http://s:0"}}, "train.swanlab.host", "none of a network's"),
+        ({"train.swanlab": {**CLOUD, "host": "http://a\\b:80"}}, "train.swanlab.host", "none of a network's"),
+        ({"train.swanlab": {**CLOUD, "host": "http://localhost:80"}}, "train.swanlab.host", "loopback is its own"),
+        ({"train.swanlab": {**CLOUD, "host": "http://[::1]:80"}}, "train.swanlab.host", "loopback is its own"),
         ({"train.swanlab": {**CLOUD, "host": "http://u:p@s"}}, "train.swanlab.host", "without user name"),
         ({"train.swanlab": {**CLOUD, "api_key_file": "key"}}, "train.swanlab.api_key_file", "whole path on the node"),
         # extra: types, which LLaMA-Factory does not look at

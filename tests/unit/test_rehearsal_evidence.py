@@ -54,6 +54,16 @@ def test_inspect_shows_what_was_kept_of_this_root(store: Store) -> None:
     assert _rehearsal(found).line == "rehearsed 2026-11-27T20:40:39Z on 2 cores, no GPU with docker 20.10.24: 1 pass"
 
 
+def test_evidence_that_came_from_elsewhere_says_nothing_that_a_terminal_acts_on(store: Store) -> None:
+    """It is not covered by the root: whoever can write the store can write it."""
+    bundle = make_bundle(store)
+    finding = Kept("train/data", "warn", "gone\x1b[2J\nsigned by you")
+    attach(store, bundle, replace(kept_of(bundle), machine="a\x07\nb", findings=(finding,)).encode())
+    found = inspect(store, bundle).rehearsal
+    assert found
+    assert (found.machine, found.findings[0].what) == ("a  b", "gone [2J signed by you")
+
+
 def test_evidence_of_another_root_is_not_shown(store: Store) -> None:
     bundle = make_bundle(store)
     attach(store, bundle, kept_of(bundle).encode())
@@ -167,19 +177,23 @@ def test_a_second_rehearsal_at_once_is_refused_and_all_is_gone_when_the_first_is
     assert not run.exists()
 
 
-def test_gc_clears_what_a_killed_rehearsal_left_and_nothing_of_one_that_runs(store: Store) -> None:
-    """Its links hold the disk: a dropped bundle would free nothing."""
+def test_gc_frees_what_a_killed_rehearsal_holds_by_its_links_and_touches_none_that_runs(store: Store) -> None:
+    """The bundle is gone, so no rehearsal of its name would ever clean up; the disk would stay full."""
     bundle = make_bundle(store)
-    with rehearsing(store, bundle) as place:
-        left = place.release.directory / "models" / "base"
-        left.mkdir(parents=True)
+    run = store.root / "rehearsals" / "demo" / "run"
+    with rehearsing(store, bundle):
+        (run / "models").mkdir(parents=True)
         gc(store, Silence())
-        assert left.exists()
-    left.mkdir(parents=True)
+        assert run.exists()
+    link = run / "models" / "weights"
+    link.parent.mkdir(parents=True)
+    blob = max(store.blobs.iterdir(), key=lambda path: path.stat().st_size)
+    os.link(blob, link)
     gc(store, Silence(), dry_run=True)
-    assert left.exists()
-    gc(store, Silence(), drop=["demo"])
-    assert not place.release.directory.exists()
+    assert link.exists()
+    found = gc(store, Silence(), drop=("demo",))
+    assert not run.exists()
+    assert found.blobs.freed == found.blobs.bytes
 
 
 def test_a_bundle_that_runs_nothing_is_not_called_rehearsed(store: Store) -> None:

@@ -156,6 +156,31 @@ def test_what_the_loader_dies_of_blocks() -> None:
     assert (one.severity, "File types should be identical" in one.what) == (Severity.BLOCK, True)
 
 
+def test_a_stream_is_not_counted_and_not_taken_for_another_count() -> None:
+    verdict = DatasetVerdict(records=3, kept=3)
+    assert counted(data(-1, records=-1), verdict).severity is Severity.UNREADABLE
+
+
+def test_failures_without_a_word_are_findings_and_no_end_of_the_rehearsal() -> None:
+    empty = {"error": "", "causes": [""]}
+    findings = found(said(*((part, "failed", empty) for part in ("arguments", "model", "data"))))
+    assert {findings[f"train/{part}"].severity for part in ("arguments", "config", "data")} == {Severity.BLOCK}
+    broken = {"module": "torch", "error": "ImportError: x", "causes": [""]}
+    assert found(said(("imports", "import", broken)))["train/imports"].severity is Severity.BLOCK
+
+
+def test_what_needs_the_launcher_is_told_apart_from_what_needs_a_gpu() -> None:
+    aside = ("arguments", "parsed", {"file": "train.yaml", "keys": 29, "aside": ["deepspeed"]})
+    assert "one process alone here: deepspeed" in found(said(aside))["train/arguments"].what
+
+
+def test_pure_bf16_is_not_refused_for_want_of_the_gpu() -> None:
+    error = {"error": "ValueError: This device does not support `pure_bf16`.", "causes": []}
+    refused = said(("arguments", "failed", error))
+    assert found(refused, gpus=False)["train/arguments"].severity is Severity.UNREADABLE
+    assert found(refused)["train/arguments"].severity is Severity.BLOCK
+
+
 RESOLVED = ("architecture", "resolved", {"architecture": "Qwen3ForCausalLM", "length": 512, "dtype": "torch.bfloat16"})
 
 
@@ -177,6 +202,11 @@ def test_a_probe_that_was_killed_blocks_with_its_last_words() -> None:
     assert one.severity is Severity.BLOCK
     assert one.what == "the probe was ended after versions: it was killed (out of memory?)"
     assert "Killed" in one.why
+
+
+def test_a_probe_that_was_ended_at_once_passes_nothing_that_it_did_not_look_at() -> None:
+    findings = judge(Probed(TRAIN, image({"torch": "2.6.0"}), parse([]), True, {}, code=137))
+    assert {"train/versions", "train/imports"}.isdisjoint(finding.check for finding in findings)
 
 
 def test_a_kind_without_a_probe_is_not_tried_and_not_passed() -> None:

@@ -40,6 +40,9 @@ def line(say: object, part: object = "data", **values: object) -> str:
         line("dataset", name="a", split="dataset", records="fifty"),
         line("no such kind"),
         '{"say": "package", "part": "versions", "name": "torch", "version": NaN}',
+        '{"say": "answer", "part": "answer", "text": "yes", "seconds": NaN}',
+        '{"say": "answer", "part": "answer", "text": "yes", "seconds": 1e999}',
+        '{"say": "package", "part": "versions", "version": "2", "name": ' + "[" * 600 + "]" * 600 + "}",
     ],
 )
 def test_a_line_that_is_none_of_ours_is_counted_and_changes_nothing(raw: str) -> None:
@@ -75,6 +78,15 @@ def test_nothing_that_a_terminal_would_act_on_and_no_novel_reaches_the_user() ->
     assert len(failed.error) < 5000
 
 
+def test_no_name_or_part_breaks_a_line_or_a_terminal() -> None:
+    """A name on a line of its own could say in the table what no check has found."""
+    bad = "a\x1b[2J\nPASS  train/data  all is well"
+    found = parse([line("dataset", name=bad, split="dataset"), line("done", bad), line("failed", bad, error="E: 1")])
+    assert next(found.all(Counted)).name == "a [2J PASS  train/data  all is well"
+    assert found.parts == ("a [2J PASS  train/data  all is well",)
+    assert set(found.failures) == set(found.parts)
+
+
 def test_a_report_without_end_is_cut() -> None:
     found = parse(line("package", name=str(number), version="1") for number in range(1_000_000))
     assert len(found.said) == 20_000
@@ -85,7 +97,7 @@ def seen(kind: str, what: str, part: str = "model") -> Sighting:
 
 
 def judged(sightings: list[Sighting], **failures: Failed | NotTried) -> dict[str, Finding]:
-    report = Report(sightings=tuple(sightings), failures=failures)
+    report = Report(sightings=tuple(sightings), failures=failures, finished=True)
     return {finding.check: finding for finding in absences(report, "train")}
 
 
@@ -124,6 +136,13 @@ def test_a_host_that_was_looked_for_is_named_and_blocks_what_failed_of_it() -> N
     died = judged([seen("host", "huggingface.co:443")], model=Failed("ConnectionError: ..."))["train/hosts"]
     assert died.severity is Severity.BLOCK
     assert "transformers/utils/hub.py:400" in died.what
+
+
+def test_a_probe_that_hung_on_a_host_until_it_was_ended_says_which() -> None:
+    report = Report(parts=("imports",), sightings=(seen("host", "hub.example:443"), seen("host", "a:1", "imports")))
+    found = {finding.check: finding for finding in absences(report, "train")}["train/hosts"]
+    assert found.severity is Severity.BLOCK
+    assert found.what.startswith("it wants to reach hub.example:443")
 
 
 def test_an_address_that_a_library_refused_to_ask_as_it_is_offline_is_named() -> None:

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import click
 import pytest
 import yaml
 from manifest_cases import changed, write
 
+from bundler.cli.rehearse import command
+from bundler.core.descriptor import Descriptor
 from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.media_types import OCI_MANIFEST
@@ -27,6 +30,7 @@ from bundler.rehearsal.trial import (
     chat_plan,
     ending,
     imports,
+    one_step,
     placed,
     plan,
     stand_in,
@@ -37,6 +41,7 @@ from bundler.store.layout import Store
 from bundler.workloads.api_key import behind_key
 from bundler.workloads.container import Bind, Placement, container
 from bundler.workloads.graph import workloads
+from bundler.workloads.way_out import through
 from tests.bundles import make_bundle, make_lock
 
 AT = placed("demo", Placement("demo", Digest.of(b"root"), "bundle-demo", PurePosixPath("/run"), "1000:1000"))
@@ -70,6 +75,11 @@ def image(store: Store, packages: dict[str, str] | None = None) -> LockedImage:
     return LockedImage("train", "registry.example/train:v0.9.3", manifest, (manifest,), build=build)
 
 
+def image_without_a_store() -> LockedImage:
+    blob = Descriptor.of(b"{}", OCI_MANIFEST)
+    return LockedImage("train", "registry.example/train:v0.9.3", blob, (blob,))
+
+
 def test_a_service_is_tried_without_a_network_and_with_everything_else_as_on_the_node() -> None:
     spec = trial(SERVE, "sha256:1", AT, Machine(4), COMMAND)
     there = container(SERVE, "sha256:1", Digest.of(b"x"), AT)
@@ -99,6 +109,25 @@ def test_a_key_that_is_on_the_node_is_neither_mounted_nor_waited_for() -> None:
     assert "/etc/key" not in [bind.source for bind in trial(keyed, "sha256:1", AT, Machine(4), COMMAND).binds]
     told = chat_plan(keyed, None, 60)
     assert told["command"] == list(SERVE.command)
+
+
+def test_a_training_that_reports_to_a_server_takes_its_step_without_its_socket_and_without_reporting() -> None:
+    """The socket is the node's: a bind that is not there would end the rehearsal, and the SDK the step."""
+    command = through(behind_key(TRAIN.command, "SWANLAB_API_KEY"))
+    cloud = replace(TRAIN, command=command, api_key="/etc/key", way_out="swanlab.intra:8000")
+    assert plan(cloud, image_without_a_store(), Machine(4))["arguments"] == [
+        "llamafactory-cli", "/bundle/config/train.yaml",
+    ]  # fmt: skip
+    assert one_step(cloud) == (*TRAIN.command, *ONE_STEP, "use_swanlab=false")
+    assert one_step(replace(cloud, api_key="", command=through(TRAIN.command)))[:3] == TRAIN.command
+    binds = {bind.target for bind in trial(cloud, "sha256:1", AT, Machine(4), COMMAND).binds}
+    assert binds == {bind.target for bind in trial(TRAIN, "sha256:1", AT, Machine(4), COMMAND).binds}
+
+
+def test_a_step_does_not_stop_early_which_would_want_the_evaluations_that_it_leaves_out() -> None:
+    stops = replace(TRAIN, files={"train.yaml": "stage: sft\nearly_stopping_steps: 3\n"})
+    assert one_step(stops) == (*TRAIN.command, *ONE_STEP, "early_stopping_steps=null")
+    assert one_step(TRAIN) == (*TRAIN.command, *ONE_STEP), "a LLaMA-Factory that does not know the key would refuse it"
 
 
 def test_what_only_a_training_makes_is_stood_in_for_by_the_base_model(tmp_path: Path) -> None:
@@ -143,6 +172,14 @@ def test_a_question_of_the_bundle_is_asked_under_its_model_name() -> None:
 def test_a_container_that_hangs_is_ended_by_its_alarm() -> None:
     program, *arguments = ending(1, ("sleep", "60"), "step")
     assert subprocess.run([program, *arguments], check=False).returncode == -14
+
+
+def test_the_longest_timeout_is_one_that_an_alarm_takes() -> None:
+    """Else each container would end at once, and the bundle be blamed."""
+    timeout = next(one for one in command.params if one.name == "timeout")
+    assert isinstance(timeout.type, click.IntRange)
+    assert timeout.type.max
+    assert subprocess.run(ending(int(timeout.type.max), ("true",)), check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

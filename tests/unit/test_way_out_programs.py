@@ -52,7 +52,12 @@ def test_the_training_is_told_of_its_way_out_and_keeps_a_network_of_nothing(tmp_
 
 @pytest.mark.parametrize(
     ("host", "address"),
-    [("http://10.0.0.7", "10.0.0.7:80"), ("http://[fd00::7]:8000", "[fd00::7]:8000"), ("http://s:81/", "s:81")],
+    [
+        ("http://10.0.0.7", "10.0.0.7:80"),
+        ("http://[fd00::7]:8000", "[fd00::7]:8000"),
+        ("http://s:81/", "s:81"),
+        ("http://swan_lab", "swan_lab:80"),
+    ],
 )
 def test_every_form_of_an_address_is_understood(tmp_path: Path, host: str, address: str) -> None:
     job = trained(tmp_path, {**CLOUD, "host": host})
@@ -94,7 +99,7 @@ def test_a_compose_file_has_it_too(tmp_path: Path) -> None:
     assert "  bundle-demo--outer:\n    name: bundle-demo--outer\n    driver: bridge\n" in text
 
 
-@pytest.mark.parametrize("address", ["swanlab.intra", "a b:80", "host:80:90", "$(x):80"])
+@pytest.mark.parametrize("address", ["swanlab.intra", "a b:80", "host:80:90", "$(x):80", "host:0", "host:65536"])
 def test_a_lock_with_another_way_out_is_not_read(address: str) -> None:
     with pytest.raises(MalformedJson) as refused:
         Workload("train", "train", "base", ("true",), way_out=address)
@@ -155,3 +160,22 @@ def test_bytes_go_both_ways_and_the_jobs_own_end_is_its_end(tmp_path: Path) -> N
         server.shutdown()
     with _running(inside, sys.executable, "-c", "raise SystemExit(7)") as job:
         assert job.wait(60) == 7
+
+
+def test_a_job_that_is_quicker_than_its_way_out_waits_for_it(tmp_path: Path) -> None:
+    """The training would end as it starts: its first request is refused."""
+    port = free_port()
+    inside = INSIDE.replace(WAY_OUT, str(tmp_path)).replace(str(PORT), str(port))
+    asks = ASK.replace("deadline = ", "print('asks', flush=True)\ndeadline = ")
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Shout) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        command = (sys.executable, "-c", inside, sys.executable, "-c", asks, str(port), "text")
+        with subprocess.Popen(command, process_group=0, stdout=subprocess.PIPE, text=True) as job:
+            try:
+                assert job.stdout
+                assert job.stdout.readline() == "asks\n"
+                with _running(GATE.replace(WAY_OUT, str(tmp_path)), "127.0.0.1", str(server.server_address[1])):
+                    assert job.wait(60) == 0
+            finally:
+                os.killpg(job.pid, signal.SIGKILL)
+        server.shutdown()

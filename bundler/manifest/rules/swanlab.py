@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from bundler.manifest.address import is_address, is_loopback, of_url
 from bundler.manifest.apps import SwanlabBoard
 from bundler.manifest.findings import KeyPath, Problem
 from bundler.manifest.methods import SwanLab
@@ -84,6 +85,11 @@ def _reached(wish: SwanLab) -> Iterator[Problem]:
     if parts.scheme != "http" or parts.path not in ("", "/") or parts.query or parts.fragment:
         because = "the training reaches it under another name, which no certificate has"
         yield Problem((*path, "host"), wish.host, "http://NAME:PORT", because)
+    elif not is_address(of_url(wish.host)):
+        yield Problem((*path, "host"), wish.host, "http://NAME:PORT", "its name or its port is none of a network's")
+    elif is_loopback(parts.hostname or ""):
+        because = "what connects to it is a container, whose loopback is its own"
+        yield Problem((*path, "host"), wish.host, "the name or address by which other machines reach it", because)
 
 
 def _within(version: Version, since: Version, below: Version | None) -> bool:

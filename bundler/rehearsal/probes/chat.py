@@ -5,6 +5,7 @@ Starts the command that would run on the node, waits on the loopback until it is
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
@@ -27,7 +28,7 @@ def main() -> None:
     with subprocess.Popen(plan["command"], stdin=subprocess.DEVNULL) as server:
         try:
             said = asked(plan, server, began)
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException) as error:
             said = {"say": "failed", "error": f"{type(error).__name__}: {error}"[:2000], "causes": []}
         finally:
             server.terminate()
@@ -50,7 +51,7 @@ def asked(plan: dict, server: subprocess.Popen, began: float) -> dict:  # type: 
         try:
             _NO_PROXY.open(f"http://127.0.0.1:{plan['port']}{plan['health']}", timeout=5).close()
             break
-        except OSError:
+        except (OSError, http.client.HTTPException):
             time.sleep(0.5)
     up = time.monotonic() - began
     body = {

@@ -52,6 +52,8 @@ def main() -> None:
     with open(PLAN, encoding="utf-8") as file:
         plan = json.load(file)
     follow_interpreter(plan["program"])
+    if plan["kind"] in ("train", "evaluate"):  # LLaMA-Factory refuses several GPUs without its launcher
+        os.environ["CUDA_VISIBLE_DEVICES"] = os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]
     report = Report(os.path.join(REPORT, "probe.jsonl"))
     report.say("python", version=sys.version.split()[0], interpreter=sys.executable)
     for name, part in parts(plan["kind"]):

@@ -21,8 +21,11 @@ NAMES_OR_PATHS = (
     "reward_model_adapters",
 )  # fmt: skip
 """Keys whose value is a path, and, where there is none, a repository of a hub (0.9.5, hparams)."""
-ON_GPUS = ("fp16", "deepspeed", "fsdp")
-"""Keys whose parsing asks for a GPU, or for the launcher that starts one process for each."""
+ON_GPUS = ("fp16",)
+"""Keys whose parsing asks for a GPU."""
+LAUNCHED = ("deepspeed", "fsdp")
+"""Keys whose parsing asks for the launcher that starts a process for each GPU; this is one process, and on one GPU
+(0.9.3, hparams/parser.py, get_train_args: DeepSpeed, and several GPUs, are refused without it)."""
 
 
 def parts(kind: str) -> Iterator[tuple[str, Part]]:
@@ -34,15 +37,19 @@ def parts(kind: str) -> Iterator[tuple[str, Part]]:
 
 
 def arguments(plan: Plan, report: Report) -> None:
-    """The rendered YAML, read and parsed as the program does; what needs a GPU is set aside where there is none."""
+    """The rendered YAML, read and parsed as the program does, but for what wants its launcher, or a GPU where there is
+    none.
+    """
     from llamafactory.hparams import parser
 
     with arguments_of(plan["arguments"]):
         members = parser.read_args()
     asked = members if isinstance(members, dict) else {}
-    aside = [key for key in ON_GPUS if asked.get(key)] if plan["without_gpus"] else []
-    if plan["without_gpus"] and plan["kind"] in ("train", "evaluate"):
-        asked = {**{key: value for key, value in asked.items() if key not in aside}, "use_cpu": True}
+    aside: list[str] = []
+    if plan["kind"] in ("train", "evaluate"):
+        aside = [key for key in (*LAUNCHED, *(ON_GPUS if plan["without_gpus"] else ())) if asked.get(key)]
+        asked = {key: value for key, value in asked.items() if key not in aside}
+        asked |= {"use_cpu": True} if plan["without_gpus"] else {}
     for key in NAMES_OR_PATHS:
         for value in str(asked.get(key) or "").split(","):
             if value.strip() and not os.path.exists(value.strip()):
