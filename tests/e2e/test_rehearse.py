@@ -11,18 +11,22 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bundler.core.descriptor import TITLE, Descriptor
+from bundler.core.media_types import LOCK
+from bundler.store.contents import read_lock
 from bundler.store.layout import Store
 from scripts.world import steps
 from scripts.world.engine import Engine
 from scripts.world.hub import Hub
 from scripts.world.parts import World
 from scripts.world.registry import Registry
+from tests.bundles import put_root
 from tests.commandline import Bundle, Outcome
 from tests.demo import demo_manifest
 
@@ -47,6 +51,20 @@ class Place:
         path.write_text(text.replace("name: demo\n", f"name: {name}\n"))
         shutil.copy(self.home / "demo.lock.json", path.with_suffix(".lock.json"))
         self.online("build", path, "--store", self.store, *arguments)
+
+    def slip_in(self, name: str, lines: str) -> None:
+        """A bundle whose train.yaml has these lines too, which `build` refuses: made by a program that knew less."""
+        self.build(name, only_training(self.manifest))
+        store = Store(self.store)
+        bundle = store.find(name)
+        lock = read_lock(store, bundle)
+        (train,) = lock.workloads
+        (path,) = (one for one in train.files if one.endswith("train.yaml"))
+        changed = replace(train, files={**train.files, path: train.files[path] + lines})
+        listed = json.loads(store.path(bundle.root.digest).read_bytes())["manifests"]
+        artifacts = ((one["annotations"][TITLE], Descriptor.parse(one, "a root")) for one in listed)
+        others = ((title, blob) for title, blob in artifacts if blob.media_type != LOCK)
+        store.record((put_root(store, replace(lock, workloads=(changed,)), *others),))
 
     def rehearse(self, name: str, *arguments: str) -> tuple[Outcome, Mapping[str, Any]]:
         """The outcome, and its findings by name."""
@@ -131,7 +149,7 @@ def test_3_a_tokenizer_file_that_was_left_out_is_named(place: Place) -> None:
     text = only_training(place.manifest).replace(
         "{huggingface: demo/tiny-qwen3}", "{huggingface: demo/tiny-qwen3, exclude: [tokenizer.json, vocab.json]}"
     )
-    found = place.refused("no-tokenizer", text)
+    found = place.refused("no-tokenizer", text, "--accept", "model")
     assert found["train/tokenizer"]["severity"] == "block"
     assert "/bundle/model/tokenizer.json" in found["train/files"]["what"]
     assert found["train/files"]["severity"] == "block"
@@ -155,19 +173,17 @@ def test_4_a_dataset_of_which_every_record_is_dropped_is_named_with_the_number(p
 
 
 def test_5_a_job_that_would_ask_a_hub_is_named_with_what_it_wants(place: Place) -> None:
-    text = only_training(place.manifest).replace(
-        "  logging_steps: 1\n", "  logging_steps: 1\n  extra: {use_asft_loss: true, ref_model: demo/never-carried}\n"
-    )
-    found = place.refused("downloads", text)
+    place.slip_in("downloads", "use_asft_loss: true\nref_model: demo/never-carried\n")
+    outcome, found = place.rehearse("downloads")
+    assert outcome.code == 13
     assert found["train/downloads"]["severity"] == "block"
     assert "ref_model names demo/never-carried" in found["train/downloads"]["what"]
 
 
 def test_6_a_job_that_reaches_for_a_hub_while_it_trains_is_caught_by_its_first_step(place: Place) -> None:
-    text = only_training(place.manifest).replace(
-        "  logging_steps: 1\n", "  logging_steps: 1\n  extra: {push_to_hub: true, hub_model_id: demo/mine}\n"
-    )
-    found = place.refused("pushes", text)
+    place.slip_in("pushes", "push_to_hub: true\nhub_model_id: demo/mine\n")
+    outcome, found = place.rehearse("pushes")
+    assert outcome.code == 13
     assert found["train/arguments"]["severity"] == "pass"
     assert found["train/step"]["severity"] == "block"
     assert "it wanted to reach https://huggingface.co/" in found["train/step"]["what"]

@@ -67,10 +67,10 @@ def test_a_dry_run_says_what_would_be_written_and_writes_nothing(
 ) -> None:
     bundle("build", manifest)
     (tmp_path / "stick").mkdir()
-    told = bundle("export", "plain", tmp_path / "stick", "--dry-run", "--volume-size", "5MB", "-o", "json").json
+    told = bundle("export", "plain", tmp_path / "stick", "--dry-run", "--volume-size", "6MB", "-o", "json").json
     assert len(told["volumes"]) > 3
     assert list((tmp_path / "stick").iterdir()) == []
-    bundle("export", "plain", tmp_path / "stick", "--volume-size", "5MB")
+    bundle("export", "plain", tmp_path / "stick", "--volume-size", "6MB")
     assert {Path(volume["path"]).name for volume in told["volumes"]} == {
         path.name for path in (tmp_path / "stick").glob("*.tar")
     }
@@ -80,8 +80,8 @@ def test_the_last_volumes_alone_are_written_where_they_are_asked_for(
     bundle: Bundle, manifest: Path, tmp_path: Path
 ) -> None:
     bundle("build", manifest)
-    bundle("export", "plain", tmp_path / "a", "--volume-size", "5MB", "--volumes", "1-2")
-    bundle("export", "plain", tmp_path / "b", "--volume-size", "5MB", "--volumes", "3-")
+    bundle("export", "plain", tmp_path / "a", "--volume-size", "6MB", "--volumes", "1-2")
+    bundle("export", "plain", tmp_path / "b", "--volume-size", "6MB", "--volumes", "3-")
     assert len(list((tmp_path / "a").glob("*.tar"))) == 2
     bundle("import", tmp_path / "b", tmp_path / "a", "--store", tmp_path / "far")
     bundle("verify", "plain", "--store", tmp_path / "far")
@@ -122,7 +122,7 @@ def test_gc_between_two_imports_says_what_it_keeps_and_no_volume_has_to_come_aga
     bundle: Bundle, manifest: Path, tmp_path: Path
 ) -> None:
     bundle("build", manifest)
-    bundle("export", "plain", tmp_path / "stick", "--volume-size", "5MB")
+    bundle("export", "plain", tmp_path / "stick", "--volume-size", "6MB")
     first, *others = sorted((tmp_path / "stick").glob("*.tar"))
     far = tmp_path / "far"
     assert bundle("import", first, "--store", far, check=False).code == 3
@@ -136,7 +136,7 @@ def test_an_import_that_is_given_up_is_taken_by_gc_and_missed_by_the_next_import
     bundle: Bundle, manifest: Path, tmp_path: Path
 ) -> None:
     bundle("build", manifest)
-    bundle("export", "plain", tmp_path / "stick", "--volume-size", "5MB")
+    bundle("export", "plain", tmp_path / "stick", "--volume-size", "6MB")
     first, *others = sorted((tmp_path / "stick").glob("*.tar"))
     far = tmp_path / "far"
     assert bundle("import", first, "--store", far, check=False).code == 3
@@ -153,7 +153,7 @@ def test_a_node_with_nothing_but_python_takes_volumes_with_the_program_that_they
     bundle: Bundle, manifest: Path, tmp_path: Path
 ) -> None:
     bundle("build", manifest)
-    bundle("export", "plain", tmp_path / "stick", "--volume-size", "5MB")
+    bundle("export", "plain", tmp_path / "stick", "--volume-size", "6MB")
     volumes = sorted((tmp_path / "stick").glob("*.tar"))
     subprocess.run(["tar", "-xf", volumes[0], "-C", tmp_path, "bundle"], check=True)
     bare = (sys.executable, "-I", "-S", tmp_path / "bundle", "import")
