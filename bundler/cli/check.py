@@ -36,7 +36,7 @@ def command(bundle: str | None, burning: bool, store: Path, output: str, events:
     bundle check
     bundle check demo
     bundle check qwen3-32b-l20x4 -o json
-    bundle check qwen3-32b-l20x4 --burn    # half a minute: wrong results, slow GPUs, links, disks
+    bundle check qwen3-32b-l20x4 --burn    # a minute: wrong results, slow GPUs, links, disks
     """
     engine = engine_or_reason()
     facts = read_facts(engine, store)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 
 INTERVAL = 0.5
-"""Seconds between two readings: the shortest step of the burn-in takes about as long."""
+"""Seconds between two readings: twenty while the burn-in keeps a GPU busy."""
 _SM = 1
 """NVML_CLOCK_SM, and the sensor and threshold below, by their numbers in nvml.h."""
 _GPU_SENSOR = 0
@@ -23,9 +23,10 @@ _SLOWDOWN = 1
 class Sample:
     """A GPU at one moment; None is what it does not tell.
 
-    Clocks are MHz, power is watts, temperatures are degrees Celsius: `slowdown` is where the hardware halves the
-    clocks. `usual_limit` is the limit of power that the card has before anybody changes it. `reasons` are the bits of
-    NVML's clocks event reasons, `busy` the percent of the last sampling period in which something ran.
+    Clocks are MHz, power is watts, `temperature` is degrees Celsius, and `margin` how many more there may be before
+    the GPU slows down for it. `usual_limit` is the limit of power that the card has before anybody changes it.
+    `reasons` are the bits of NVML's clocks event reasons, `busy` the percent of the last sampling period in which
+    something ran.
     """
 
     gpu: int
@@ -35,11 +36,15 @@ class Sample:
     max_clock: int | None = None
     reasons: int | None = None
     temperature: int | None = None
-    slowdown: int | None = None
+    margin: int | None = None
     power: float | None = None
     limit: float | None = None
     usual_limit: float | None = None
     generation: int | None = None
+
+
+Readings = Generator[tuple[Sample, ...], None, None]
+"""One reading of all GPUs each time that it is asked."""
 
 
 @dataclass(slots=True)
@@ -51,10 +56,8 @@ class Samples:
 
 
 @contextmanager
-def sampling(
-    read: Callable[[], Iterator[tuple[Sample, ...]]] | None = None, interval: float = INTERVAL
-) -> Iterator[Samples]:
-    """Sample for the length of a block. `read` gives one reading of all GPUs each time that it is asked.
+def sampling(read: Callable[[], Readings] | None = None, interval: float = INTERVAL) -> Iterator[Samples]:
+    """Sample for the length of a block.
 
     What NVML refuses ends the sampling and nothing else: the burn-in is worth more than what is seen beside it.
     """
@@ -63,10 +66,11 @@ def sampling(
 
     def sample() -> None:
         try:
-            for reading in (read or _readings)():
-                samples.taken.extend(reading)
-                if over.wait(interval):
-                    return
+            with closing((read or _readings)()) as all_readings:
+                for reading in all_readings:
+                    samples.taken.extend(reading)
+                    if over.wait(interval):
+                        return
         except (OSError, RuntimeError) as error:
             samples.problem = str(error)
 
@@ -79,14 +83,14 @@ def sampling(
         thread.join()
 
 
-def _readings() -> Iterator[tuple[Sample, ...]]:
+def _readings() -> Readings:
     """Readings without end. Raises RuntimeError where NVML does not answer."""
     import pynvml
 
     yield from readings(pynvml)
 
 
-def readings(nvml: Any) -> Iterator[tuple[Sample, ...]]:
+def readings(nvml: Any) -> Readings:
     """The same, of this binding of NVML."""
     try:
         nvml.nvmlInit()
@@ -111,6 +115,8 @@ def _sample(nvml: Any, handle: Any, index: int, at: float) -> Sample:
         except (nvml.NVMLError, AttributeError):
             return None
 
+    temperature = ask(lambda: int(nvml.nvmlDeviceGetTemperature(handle, _GPU_SENSOR)))
+    slowdown = ask(lambda: int(nvml.nvmlDeviceGetTemperatureThreshold(handle, _SLOWDOWN)))
     return Sample(
         gpu=index,
         at=at,
@@ -118,10 +124,17 @@ def _sample(nvml: Any, handle: Any, index: int, at: float) -> Sample:
         clock=ask(lambda: int(nvml.nvmlDeviceGetClockInfo(handle, _SM))),
         max_clock=ask(lambda: int(nvml.nvmlDeviceGetMaxClockInfo(handle, _SM))),
         reasons=ask(lambda: int(nvml.nvmlDeviceGetCurrentClocksEventReasons(handle))),
-        temperature=ask(lambda: int(nvml.nvmlDeviceGetTemperature(handle, _GPU_SENSOR))),
-        slowdown=ask(lambda: int(nvml.nvmlDeviceGetTemperatureThreshold(handle, _SLOWDOWN))),
+        temperature=temperature,
+        margin=_margin(ask(lambda: int(nvml.nvmlDeviceGetMarginTemperature(handle))), temperature, slowdown),
         power=ask(lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000),
         limit=ask(lambda: nvml.nvmlDeviceGetEnforcedPowerLimit(handle) / 1000),
         usual_limit=ask(lambda: nvml.nvmlDeviceGetPowerManagementDefaultLimit(handle) / 1000),
         generation=ask(lambda: int(nvml.nvmlDeviceGetCurrPcieLinkGeneration(handle))),
     )
+
+
+def _margin(told: int | None, temperature: int | None, slowdown: int | None) -> int | None:
+    """Hopper tells the margin alone (its `T.Limit`), older cards the threshold alone."""
+    if told is not None or temperature is None or slowdown is None:
+        return told
+    return slowdown - temperature

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from bundler.core.digest import Digest
@@ -17,6 +18,7 @@ from bundler.node.burn import STEP, Burn, parse, script
 from bundler.node.disk_floors import CHECK, judge_disk
 from bundler.node.disk_rate import DiskRate, measure
 from bundler.node.findings import Finding, unread
+from bundler.node.gpu_samples import sampling
 from bundler.node.needs import Needs
 from bundler.operations.release import Release
 from bundler.store.layout import Store
@@ -26,7 +28,7 @@ from bundler.workloads.paths import shared_memory
 
 
 def burn(store: Store, lock: Lock, release: Release, gpus: int, engine: DockerEngine, events: Events) -> Burn:
-    """Load the training image if need be, and measure each GPU in it, then all together: about half a minute.
+    """Load the training image if need be, and measure each GPU in it, then all together: about a minute.
 
     What else runs on the GPUs falsifies the rates. Raises EngineFailed, and LockedByAnother while an `up` runs.
     """
@@ -41,12 +43,13 @@ def burn(store: Store, lock: Lock, release: Release, gpus: int, engine: DockerEn
             engine.remove(stale.id)
         identity = engine.start(spec)
         try:
-            lines = _lines(identity, engine, events)
-            engine.wait(identity)
+            with sampling() as samples:
+                lines = _lines(identity, engine, events)
+                engine.wait(identity)
         finally:
             engine.remove(identity)
     events.emit(StepEnded(STEP, f"{gpus} GPUs in the image {image.name}"))
-    return parse(lines)
+    return replace(parse(lines), samples=tuple(samples.taken), unsampled=samples.problem)
 
 
 def try_disk(
