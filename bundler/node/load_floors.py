@@ -28,12 +28,15 @@ _POWER_CAP, _SET_BY_HAND = 0x04, 0x02
 def under_load(burn: Burn, facts: Facts) -> tuple[Finding, ...]:
     """Three findings, each of the GPU that does worst."""
     busy = {gpu.index: _busy(burn, gpu.index) for gpu in facts.gpus}
-    if not any(busy.values()):
-        reason = burn.unsampled or "no GPU was seen at work"
-        return tuple(unread(check, what, reason) for check, what in _CHECKS.items())
-    return _clocks(burn, busy), _temperature(busy), _link(busy, facts)
+    unseen = [str(gpu) for gpu, samples in busy.items() if not samples]
+    found = _clocks(burn, busy), _temperature(busy), _link(busy, facts)
+    if not unseen:
+        return found
+    reason = burn.unsampled or f"GPU {', '.join(unseen)} was not seen at work"
+    return tuple(unread(each.check, _CHECKS[each.check], reason) if each.severity in _WELL else each for each in found)
 
 
+_WELL = (Severity.PASS, Severity.UNREADABLE)
 _CHECKS = {
     "burn-clocks": "the clocks at work",
     "burn-temperature": "the temperature at work",
@@ -69,7 +72,8 @@ def _clocks(burn: Burn, busy: dict[int, tuple[Sample, ...]]) -> Finding:
     slowest = min((each.flops for each in burn.loads), default=0.0)
     return good(
         "burn-clocks",
-        f"{shares[0]:.0%} of the highest clock on the slowest, nothing slowed down"
+        f"{shares[0]:.0%} of the highest clock on the slowest, "
+        + ("nothing slowed down" if _tells(busy) else "what holds it is not told")
         + (f"; {slowest / 1e12:.0f} TFLOP/s kept up for {burn.loads[0].seconds:.0f} s" if slowest else ""),
     )
 
@@ -147,6 +151,10 @@ def _link(busy: dict[int, tuple[Sample, ...]], facts: Facts) -> Finding:
     if not reached:
         return unread("burn-pcie", _CHECKS["burn-pcie"], "NVML does not tell it")
     return good("burn-pcie", f"PCIe {min(reached)} at work")
+
+
+def _tells(busy: dict[int, tuple[Sample, ...]]) -> bool:
+    return all(each.reasons is not None for each in _all(busy))
 
 
 def _all(busy: dict[int, tuple[Sample, ...]]) -> Iterator[Sample]:

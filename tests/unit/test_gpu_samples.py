@@ -80,7 +80,16 @@ def test_how_much_was_kept_up_is_told() -> None:
 def test_without_a_sample_of_a_busy_gpu_nothing_is_claimed(check: str) -> None:
     assert told(check, (), "NVML: Driver Not Loaded").why == "NVML: Driver Not Loaded"
     idle = told(check, tuple(replace(each, busy=0) for each in SAMPLES))
-    assert (idle.severity, idle.why) == (UNREADABLE, "no GPU was seen at work")
+    assert (idle.severity, idle.why) == (UNREADABLE, "GPU 0, 1 was not seen at work")
+
+
+def test_a_gpu_that_was_not_seen_at_work_is_not_called_well_and_hides_no_other() -> None:
+    one_idle = tuple(replace(each, busy=0) if each.gpu == 0 else each for each in SAMPLES)
+    assert told("burn-clocks", one_idle).why == "GPU 0 was not seen at work"
+    slow = tuple(replace(each, busy=0) if each.gpu == 0 else each for each in worse(generation=1))
+    assert told("burn-pcie", slow).severity is WARN
+    silent = tuple(replace(each, reasons=None) for each in SAMPLES)
+    assert told("burn-clocks", silent).what.endswith("what holds it is not told")
 
 
 class FakeError(Exception):
