@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from bundler.engine.load import load
 from bundler.manifest.lock import Lock, LockedImage
 from bundler.node.burn import STEP, Burn, parse, script
 from bundler.node.disk_floors import CHECK, judge_disk
-from bundler.node.disk_rate import DiskRate, measure
+from bundler.node.disk_rate import measure
 from bundler.node.findings import Finding, unread
 from bundler.node.gpu_samples import sampling
 from bundler.node.needs import Needs
@@ -52,14 +51,12 @@ def burn(store: Store, lock: Lock, release: Release, gpus: int, engine: DockerEn
     return replace(parse(lines), samples=tuple(samples.taken), unsampled=samples.problem)
 
 
-def try_disk(
-    directory: Path, lock: Lock | None, events: Events, measured: Callable[[Path], DiskRate] = measure
-) -> Finding:
+def try_disk(directory: Path, lock: Lock | None, events: Events) -> Finding:
     """Measure and judge the disk below the store: about ten seconds at most, and nothing is left of it."""
     events.emit(StepStarted("disk"))
     weights = Needs.of_bundle(lock).weights.values() if lock else ()
     try:
-        found = judge_disk(measured(directory), max(weights, default=0))
+        found = judge_disk(measure(directory), max(weights, default=0))
     except OSError as error:
         found = unread(CHECK, f"the disk below {directory}", str(error))
     events.emit(StepEnded("disk", found.what))

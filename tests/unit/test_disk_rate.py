@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import signal
 import subprocess
@@ -13,8 +14,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from node_cases import GIB, LOCK
+from click.testing import CliRunner
+from node_cases import FACTS, GIB, LOCK
 
+from bundler.cli.main import cli
 from bundler.core.events import Silence
 from bundler.node.disk_floors import judge_disk
 from bundler.node.disk_rate import DiskRate, measure
@@ -115,5 +118,15 @@ def test_a_disk_slower_than_a_hard_disk_warns_with_what_it_costs(slow: DiskRate)
     assert told.needed == "200 MB/s"
 
 
-def test_the_bundles_largest_model_is_the_one_whose_loading_is_told() -> None:
-    assert "weights of 69.8 GB" in try_disk(Path("/store"), LOCK, Silence(), lambda _: FAST).what
+def test_the_bundles_largest_model_is_the_one_whose_loading_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bundler.operations.burn.measure", lambda _: FAST)
+    assert "weights of 69.8 GB" in try_disk(Path("/store"), LOCK, Silence()).what
+
+
+def test_without_gpus_the_disk_is_measured_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on the intranet host, where a training's checkpoints may lie too."""
+    monkeypatch.setattr("bundler.cli.check.read_facts", lambda *_: replace(FACTS, gpus=()))
+    monkeypatch.setattr("bundler.operations.burn.measure", lambda _: replace(FAST, read_seconds=8.0))
+    said = CliRunner().invoke(cli, ["check", "--burn", "--store", str(tmp_path), "-o", "json"])
+    told = {found["check"]: found["severity"] for found in json.loads(said.stdout)["findings"]}
+    assert (told["burn"], told["burn-disk"]) == ("cannot read", "warn")
