@@ -24,7 +24,7 @@ from bundler.store.layout import BundleEntry, Store
 
 @click.command("check")
 @click.argument("bundle", required=False)
-@click.option("--burn", "burning", is_flag=True, help="Also put the GPUs to work, in the bundle's training image.")
+@click.option("--burn", "burning", is_flag=True, help="Also put disk and GPUs to work, in the bundle's training image.")
 @options.store
 @options.engine
 @options.output
@@ -36,7 +36,7 @@ def command(bundle: str | None, burning: bool, store: Path, output: str, events:
     bundle check
     bundle check demo
     bundle check qwen3-32b-l20x4 -o json
-    bundle check qwen3-32b-l20x4 --burn    # half a minute: wrong results, slow GPUs, slow links
+    bundle check qwen3-32b-l20x4 --burn    # a minute: wrong results, slow GPUs, links, disks
     """
     engine = engine_or_reason()
     facts = read_facts(engine, store)
@@ -60,16 +60,19 @@ def _burn(
 ) -> tuple[Finding, ...]:
     """A node without GPUs is told so; one without an engine can't try them."""
     from bundler.node.burn_floors import judge, without_gpus
-    from bundler.operations.burn import burn
+    from bundler.operations.burn import burn, try_disk
 
     if not facts.gpus:
-        return (without_gpus(facts),)
+        opened = Store.open(store) if bundle else None
+        named = read_lock(opened, opened.find(bundle)) if opened and bundle else None
+        return without_gpus(facts), try_disk(store, named, events)
     if isinstance(engine, BundlerError):
         raise engine
     opened = Store.open(store)
     entry = opened.find(bundle) if bundle else _only(opened)
-    measured = burn(opened, read_lock(opened, entry), Release.of(opened, entry), len(facts.gpus), engine, events)
-    return judge(measured, facts)
+    lock = read_lock(opened, entry)
+    measured = burn(opened, lock, Release.of(opened, entry), len(facts.gpus), engine, events)
+    return *judge(measured, facts), try_disk(store, lock, events)
 
 
 def _only(store: Store) -> BundleEntry:

@@ -9,6 +9,7 @@ from importlib.resources import files
 
 from bundler.core.records import from_json
 from bundler.core.strict_json import MalformedJson
+from bundler.node.gpu_samples import Sample
 
 STEP = "burn"
 
@@ -83,6 +84,15 @@ class Reduced:
 
 
 @dataclass(frozen=True, slots=True)
+class Load:
+    """Products without a pause: for how many seconds, and operations a second over all of them."""
+
+    gpu: int
+    seconds: float
+    flops: float
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """What broke, at which measurement, on which GPU."""
 
@@ -93,7 +103,10 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Burn:
-    """All that was measured. `finished` says that the script came to its end; `noise` is what else was printed."""
+    """All that was measured. `finished` says that the script came to its end; `noise` is what else was printed.
+
+    `samples` were taken on the host meanwhile; `unsampled` says why they end early, or why there are none.
+    """
 
     container: Container | None = None
     seen: tuple[Seen, ...] = ()
@@ -101,11 +114,14 @@ class Burn:
     memory: tuple[MemoryTest, ...] = ()
     rates: tuple[MemoryRate, ...] = ()
     copies: tuple[Copies, ...] = ()
+    loads: tuple[Load, ...] = ()
     reduced: tuple[Reduced, ...] = ()
     failed: tuple[Failed, ...] = ()
     nccl: tuple[str, ...] = ()
     finished: bool = False
     noise: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
+    unsampled: str = ""
 
 
 _KINDS: Mapping[str, tuple[str, type]] = {
@@ -114,6 +130,7 @@ _KINDS: Mapping[str, tuple[str, type]] = {
     "memory": ("memory", MemoryTest),
     "device-memory": ("rates", MemoryRate),
     "copies": ("copies", Copies),
+    "load": ("loads", Load),
     "all-reduce": ("reduced", Reduced),
     "failed": ("failed", Failed),
 }

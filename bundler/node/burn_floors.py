@@ -9,6 +9,7 @@ from bundler.core.size import format_size
 from bundler.node.burn import STEP, Burn
 from bundler.node.facts import Facts, Pcie
 from bundler.node.findings import Finding, Severity, good, worst_first
+from bundler.node.load_floors import under_load
 from bundler.node.nccl import advice
 
 
@@ -61,6 +62,7 @@ def judge(burn: Burn, facts: Facts) -> tuple[Finding, ...]:
             _rates(burn),
             _copies(burn, facts),
             _all_reduce(burn, facts),
+            *under_load(burn, facts),
             *advice(burn),
         )
     )

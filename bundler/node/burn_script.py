@@ -21,6 +21,9 @@ from typing import Any
 MATRIX = 8192
 """Rows and columns of the matrices: large enough that a GPU's tensor cores are busy."""
 PRODUCTS = 50
+LOAD = 10.0
+"""Seconds of products without a pause, long enough that clocks, power and the link are as in training, and are sampled
+twenty times from outside. The heat goes on rising for minutes."""
 CHUNK = 256 << 20
 """Bytes that are tested at a time; all but a tenth of the free memory is written before anything is read back."""
 COPY = 1 << 30
@@ -90,6 +93,16 @@ def copies(torch: Any, _gpu: int) -> dict[str, Any]:
     return {"to_device": 5 * COPY / there, "to_host": 5 * COPY / again, "same": bool(torch.equal(host, back))}
 
 
+def load(torch: Any, _gpu: int) -> dict[str, Any]:
+    """Products without a pause, and their rate: what is sampled from outside meanwhile is a GPU at work."""
+    left, right = (torch.randn(MATRIX, MATRIX, dtype=torch.bfloat16, device="cuda") for _ in range(2))
+    products, seconds = 0, 0.0
+    while seconds < LOAD:
+        seconds += timed(torch, lambda: [left @ right for _ in range(PRODUCTS)])
+        products += PRODUCTS
+    return {"seconds": seconds, "flops": 2 * MATRIX**3 * products / seconds}
+
+
 def timed(torch: Any, work: Callable[[], object]) -> float:
     """Seconds until the GPU has done it."""
     torch.cuda.synchronize()
@@ -141,7 +154,7 @@ def run(gpu: int, gpus: int, rendezvous: str) -> None:
         cuda=torch.version.cuda or "",
         arches=torch.cuda.get_arch_list(),
     )
-    for measure in (matmul, memory, device_memory, copies):
+    for measure in (matmul, memory, device_memory, copies, load):
         try:
             say(measure.__name__.replace("_", "-"), gpu=gpu, **measure(torch, gpu))
         except Exception as error:  # noqa: BLE001 - whatever a sick GPU makes of it is the finding

@@ -52,6 +52,14 @@ class Pcie:
 
 
 @dataclass(frozen=True, slots=True)
+class Bridge:
+    """A PCIe bridge above a GPU, and its ACS control register (Linux, pci_regs.h, PCI_ACS_*); None: it has no ACS."""
+
+    address: str
+    acs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Fabric:
     """Whether the GPU has joined its NVSwitch fabric. `state`: not supported, not started, in progress, completed."""
 
@@ -82,6 +90,7 @@ class Gpu:
     """A GPU as NVML sees it. Memory is bytes, temperature degrees Celsius; capability is `8.9`.
 
     `clock_reasons` are the bits of NVML's clocks event reasons; `links` counts the NVLinks that are up and all.
+    `bridges` are the PCIe bridges above it, from the root port down.
     """
 
     index: int
@@ -101,6 +110,7 @@ class Gpu:
     persistence: bool | None = None
     mig: Mig | None = None
     pcie: Pcie | None = None
+    bridges: tuple[Bridge, ...] = ()
     links_up: int | None = None
     links: int | None = None
     fabric: Fabric | None = None

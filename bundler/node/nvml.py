@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from bundler.node.facts import Fabric, Gpu, GpuProcess, Mig, Pcie, Peer, Remapped
+from bundler.node.pci import DEVICES, read_bridges
 
 Value = TypeVar("Value")
 
@@ -109,6 +110,7 @@ class _Device:
             persistence=self._try("persistence", lambda: bool(nvml.nvmlDeviceGetPersistenceMode(handle))),
             mig=self._try("mig", self._mig),
             pcie=self._try("pcie", self._pcie),
+            bridges=self._try("bridges", lambda: read_bridges(bus_id)) or (),
             links_up=links[0] if links else None,
             links=links[1] if links else None,
             fabric=self._try("fabric", self._fabric),
@@ -222,7 +224,7 @@ def _word(words: tuple[str, ...], number: int) -> str:
 
 def _numa(bus_id: str) -> int:
     """The NUMA node of a PCI device; -1 where there is but one. A domain has 8 digits in NVML, 4 in sysfs."""
-    return int((Path("/sys/bus/pci/devices") / bus_id[-12:] / "numa_node").read_text())
+    return int((DEVICES / bus_id[-12:] / "numa_node").read_text())
 
 
 def _comm(pid: int) -> str:

@@ -1,8 +1,10 @@
-"""`check --burn`: the GPUs at work, in the image that trains on them."""
+"""`check --burn`: the GPUs at work, in the image that trains on them; and the disk below the store."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 from bundler.core.digest import Digest
 from bundler.core.errors import UsageInvalid
@@ -12,6 +14,11 @@ from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
 from bundler.manifest.lock import Lock, LockedImage
 from bundler.node.burn import STEP, Burn, parse, script
+from bundler.node.disk_floors import CHECK, judge_disk
+from bundler.node.disk_rate import measure
+from bundler.node.findings import Finding, unread
+from bundler.node.gpu_samples import sampling
+from bundler.node.needs import Needs
 from bundler.operations.release import Release
 from bundler.store.layout import Store
 from bundler.store.leases import leasing
@@ -20,7 +27,7 @@ from bundler.workloads.paths import shared_memory
 
 
 def burn(store: Store, lock: Lock, release: Release, gpus: int, engine: DockerEngine, events: Events) -> Burn:
-    """Load the training image if need be, and measure each GPU in it, then all together: about half a minute.
+    """Load the training image if need be, and measure each GPU in it, then all together: about a minute.
 
     What else runs on the GPUs falsifies the rates. Raises EngineFailed, and LockedByAnother while an `up` runs.
     """
@@ -35,12 +42,25 @@ def burn(store: Store, lock: Lock, release: Release, gpus: int, engine: DockerEn
             engine.remove(stale.id)
         identity = engine.start(spec)
         try:
-            lines = _lines(identity, engine, events)
-            engine.wait(identity)
+            with sampling() as samples:
+                lines = _lines(identity, engine, events)
+                engine.wait(identity)
         finally:
             engine.remove(identity)
     events.emit(StepEnded(STEP, f"{gpus} GPUs in the image {image.name}"))
-    return parse(lines)
+    return replace(parse(lines), samples=tuple(samples.taken), unsampled=samples.problem)
+
+
+def try_disk(directory: Path, lock: Lock | None, events: Events) -> Finding:
+    """Measure and judge the disk below the store: about ten seconds at most, and nothing is left of it."""
+    events.emit(StepStarted("disk"))
+    weights = Needs.of_bundle(lock).weights.values() if lock else ()
+    try:
+        found = judge_disk(measure(directory), max(weights, default=0))
+    except OSError as error:
+        found = unread(CHECK, f"the disk below {directory}", str(error))
+    events.emit(StepEnded("disk", found.what))
+    return found
 
 
 def image_of(lock: Lock) -> LockedImage:

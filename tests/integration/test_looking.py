@@ -47,9 +47,8 @@ def test_scripts_find_the_same_keys_in_every_release(store: Store) -> None:
     def keys(*arguments: str) -> list[str]:
         return sorted(bundle(*arguments, "--store", store.root, "-o", "json").json)
 
-    assert keys("inspect", "other") == sorted(
-        ["format", "bundle", "root", "agent", "blobs", "bytes", "alone", "hardware", "artifacts", "workloads", "memory", "rehearsal"]
-    )
+    shown = {"format", "bundle", "root", "agent", "blobs", "bytes", "alone", "hardware", "artifacts", "workloads"}
+    assert set(keys("inspect", "other")) == shown | {"memory", "rehearsal"}
     assert keys("diff", "demo:1.0.0", "demo:1.1.0") == sorted(
         ["format", "before", "after", "added", "removed", "kept", "artifacts", "moved"]
     )

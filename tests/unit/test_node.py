@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from node_cases import DEEPSPEED, ENGINE, FACTS, FIXTURES, GIB, HOST, L20, LOCK, NEEDS, OURS, facts, finding, needs
+from test_acs import behind_one_switch
 
 from bundler.cli.findings import as_table
 from bundler.manifest.gpus import Capability
@@ -79,6 +80,8 @@ CASES: list[tuple[str, Facts, Needs, Severity, str]] = [
     ("gpu-fabric", facts({"fabric": Fabric("in progress", 0)}), NEEDS, BLOCK, "in progress"),
     ("gpu-p2p", facts({"peers": (Peer(1, "SYS", "chipset not supported"),)}), NEEDS, WARN, "can't read the memory"),
     ("gpu-p2p", facts({"peers": (Peer(1, "SYS", "ok"),)}), NEEDS, WARN, "SYS"),
+    ("acs", behind_one_switch(), NEEDS, WARN, "port 0000:3c:00.0: request redirect, completion redirect"),
+    ("acs", facts({"unreadable": {"bridges": "the rest to root alone"}}), NEEDS, UNREADABLE, "above GPU 0"),
     ("engine", replace(FACTS, engine=None, unreadable={"engine": "no container engine"}), NEEDS, BLOCK, "no container"),
     ("engine-version", replace(FACTS, engine=replace(ENGINE, version="19.03.5")), NEEDS, BLOCK, "19.03.5"),
     ("storage-driver", replace(FACTS, engine=replace(ENGINE, storage="vfs")), NEEDS, WARN, "vfs"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from bundler.node.checks import architecture, disk, driver, engine, health, host, links, memory, services
+from bundler.node.checks import acs, architecture, disk, driver, engine, health, host, links, memory, services
 from bundler.node.checks.services import ports
 from bundler.node.facts import Facts
 from bundler.node.findings import Finding, NodeRefused, Severity, worst_first
@@ -41,6 +41,7 @@ CHECKS: tuple[Check, ...] = (
     links.nvlink,
     links.fabric,
     links.peers,
+    acs.acs,
     engine.engine,
     engine.engine_version,
     engine.storage_driver,
