@@ -136,9 +136,7 @@ def text(result: PlanResult) -> str:
         lines.append(f"  on the device {format_size(memory.device_bytes)}, with all that is outside torch's count")
         lines += [f"    {name}: {format_size(value)}" for name, value in memory.breakdown.items() if value]
         if not result.train.measured:
-            lines.append(
-                "  by formula: no such training was compared with a GPU (docs/memory.md)"
-            )
+            lines.append("  by formula: no such training was compared with a GPU (docs/memory.md)")
         lines += [f"  would fit: {one.change}: {format_size(one.peak_bytes)}" for one in result.train.advice]
     lines += _not_planned(result, "train")
     if counted := result.steps:

@@ -21,7 +21,8 @@ ROWS = 256
 """Rows that are made Python values at once: a text that a Parquet file holds once may stand in each of them."""
 BYTES = 4 << 20
 """Bytes of such rows, by what the file itself says of its size; one row at least."""
-INSTALL = "pip install 'bundler[parquet]'"
+INSTALL = "pip install 'pyarrow>=21,<27'"
+"""The extra `parquet` of this project."""
 
 
 @dataclass(slots=True)

@@ -77,6 +77,8 @@ def _target(kind: pa.DataType, path: str) -> pa.DataType:
     if types.is_struct(kind):
         return pa.struct([(field.name, _target(field.type, f"{path}.{field.name}")) for field in kind])
     if types.is_fixed_size_list(kind):
+        if types.is_struct(kind.value_type):  # taken for an object of lists, into which it then can't be cast: seen
+            raise Raises(f"{path} is a list of fixed size with objects in it", "DatasetGenerationError")
         return pa.list_(_target(kind.value_type, f"{path}[]"), kind.list_size)
     if types.is_list(kind):
         return pa.list_(_target(kind.value_type, f"{path}[]"))
