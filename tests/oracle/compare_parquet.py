@@ -119,7 +119,8 @@ def changed(r: random.Random, made: Any) -> Any:
     if how == 2:
         return made.select(r.sample(made.column_names, made.num_columns))
     at = made.column_names.index(name)
-    return made.set_column(at, name, column(r, r.choice(OTHER + TEXT), made.num_rows, made[name].to_pylist()))
+    values = made[name].to_pylist() if made.schema.field(name).type in TEXT else []
+    return made.set_column(at, name, column(r, r.choice(OTHER + TEXT), made.num_rows, values or [None] * made.num_rows))
 
 
 def write(r: random.Random, made: Any, path: Path, odd: float) -> None:

@@ -134,6 +134,8 @@ CASES = [
     ParquetCase("history", [alpaca(["a", "b"], h=pa.array([[["x", "y"]], None], PAIRS))], 2,
                 columns=ALPACA | {"history": "h"}),
     ParquetCase("two files", [alpaca(["a", None]), alpaca([None, "b", "c"])], 3, [2, 3]),
+    ParquetCase("a later file without records", [alpaca(["a"]), alpaca([])], raises=True),
+    ParquetCase("a later file without records, as Arrow", [alpaca(["a"]), alpaca([])], 1, kind="arrow"),
     ParquetCase("a later file with a column more", [alpaca(["a"]), alpaca(["b"], x=["y"])], raises=True),
     ParquetCase("a later file without one", [alpaca(["a"], x=["y"]), alpaca(["b"])], 2),
     ParquetCase("a later file without the answers", [alpaca(["a"]), alpaca(["b"]).drop_columns(["output"])], 1, [2]),

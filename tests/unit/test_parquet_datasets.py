@@ -19,14 +19,16 @@ from tests.oracle.compare_datasets import agree, ours
 from tests.oracle.parquet_cases import CASES, MAP, MESSAGE, TURNS, ParquetCase, alpaca, declared, sharegpt
 
 _MEASURE = """
-import resource, sys
+import re, sys
+import pyarrow.parquet
 from pathlib import Path
 from bundler.planning.datasets.description import Description
 from bundler.planning.datasets.judge import judge
-import pyarrow.parquet
-base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # ru_maxrss would begin with the peak of the process that started this one
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+base = peak()
 verdict = judge(Path(sys.argv[1]), Description())
-print(verdict.kept, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base)
+print(verdict.kept, peak() - base)
 """
 
 

@@ -17,7 +17,7 @@ from bundler.planning.datasets.verdict import CannotRead, Raises
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS = 256
+ROWS = 64
 """Rows that are made Python values at once: a text that a Parquet file holds once may stand in each of them."""
 BYTES = 4 << 20
 """Bytes of such rows, by what the file itself says of its size; one row at least."""
@@ -112,6 +112,8 @@ def _parquet(opened: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]
     from pyarrow import parquet
 
     file = parquet.ParquetFile(opened, buffer_size=1 << 16, pre_buffer=False)
+    if file.metadata.num_row_groups and not file.metadata.row_group(0).num_rows:  # the loader's batches are as long
+        raise Raises("its first row group is empty, and a file without records may have none", "ArrowInvalid")
 
     def batches() -> Iterator[pa.RecordBatch]:
         for number in range(file.metadata.num_row_groups):
