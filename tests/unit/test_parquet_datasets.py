@@ -153,7 +153,7 @@ def test_memory_does_not_grow_with_a_file_of_one_row_group(distinct: bool, tmp_p
     done = subprocess.run([sys.executable, "-c", _MEASURE, str(path)], capture_output=True, text=True, check=True)
     kept, kib = map(int, done.stdout.split())
     assert kept == count
-    assert kib < 80 << 10  # the texts are 160 MB
+    assert kib < 110 << 10  # the texts are 160 MB
 
 
 def test_structs_in_lists_keep_their_nulls(tmp_path: Path) -> None:
