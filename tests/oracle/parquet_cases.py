@@ -109,6 +109,8 @@ CASES = [
     ParquetCase("dictionary-encoded strings", [alpaca(["a", "b", "a", None], DICTIONARY)], 3, [4]),
     ParquetCase("answers of bytes", [alpaca([b"a"], pa.binary())], 0, [1]),
     ParquetCase("answers of times", [alpaca([1, 2], pa.timestamp("ns", "UTC"))], 0, [1, 2]),
+    ParquetCase("inputs of a nanosecond", [alpaca(["a"]).set_column(1, "input", pa.array([1], pa.duration("ns")))],
+                raises=True),
     ParquetCase("answers of nothing", [alpaca([None], pa.null())], 0, [1]),
     ParquetCase("answers of views, a type unknown there", [alpaca(["a"], pa.string_view())], raises=True),
     ParquetCase("another column of a map", [alpaca(["a"], x=pa.array([[("k", "v")]], MAP))], raises=True),

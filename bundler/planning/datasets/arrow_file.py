@@ -152,5 +152,5 @@ def _readable(kind: pa.DataType) -> pa.DataType:
     if types.is_timestamp(kind):
         return pa.timestamp("us")
     if types.is_duration(kind):
-        return pa.duration("us")
+        return pa.int64()  # a nanosecond is not none, and a prompt of none is taken for an empty one
     return pa.time64("us") if types.is_time64(kind) else kind
