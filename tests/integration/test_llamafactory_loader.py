@@ -9,6 +9,7 @@ import pytest
 
 from scripts.world.tiny.repository import write_model
 from tests.oracle.compare_datasets import LOADER, TEMPLATE, agree, ours, theirs
+from tests.oracle.parquet_cases import CASES as PARQUET
 from tests.oracle.process import Judge
 from tests.unit.test_datasets import CASES
 
@@ -34,4 +35,16 @@ def test_every_kept_case_is_judged_as_the_loader_itself_treats_it(loader: Judge,
         said, mine = theirs(loader, path, description, stage), ours(path, description, stage)
         if not agree(said, mine, stage):
             differ.append((case["name"], stage, said, mine))
+    assert not differ
+
+
+def test_every_kept_dataset_in_parquet_is_judged_as_the_loader_itself_treats_it(loader: Judge, tmp_path: Path) -> None:
+    """Written by this environment's pyarrow, read by the training image's."""
+    differ = []
+    for number, case in enumerate(PARQUET):
+        path = case.made(tmp_path / str(number))
+        kept = {"raises": case.raises, "kept": case.kept, "dropped": case.dropped}
+        said, mine = theirs(loader, path, case.description, case.stage), ours(path, case.description, case.stage)
+        if not (agree(said, mine, case.stage) and agree(said, kept, case.stage)):
+            differ.append((case.name, case.stage, said, mine))
     assert not differ

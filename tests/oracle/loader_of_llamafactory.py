@@ -30,6 +30,9 @@ from llamafactory.hparams import DataArguments, ModelArguments  # noqa: E402
 from transformers import AutoTokenizer, Seq2SeqTrainingArguments  # noqa: E402
 
 disable_progress_bars()
+_listed = os.listdir
+# A folder's files come as the file system lists them, and the first one's schema is the dataset's: here by their names.
+os.listdir = lambda path=".": sorted(_listed(path))
 # The trainer names differ from the loader's: dpo loads as rm (train/dpo/workflow.py), ppo as ppo.
 STAGES = {"dpo": "rm"}
 

@@ -128,13 +128,6 @@ def test_a_folder_with_a_stray_file_is_refused(tmp_path: Path) -> None:
     assert judge(tmp_path, Description()).failure is not None
 
 
-def test_parquet_is_not_judged_and_says_so(tmp_path: Path) -> None:
-    (tmp_path / "d.parquet").write_bytes(b"PAR1")
-    verdict = judge(tmp_path / "d.parquet", Description())
-    assert verdict.unread
-    assert verdict.usable
-
-
 def test_an_answer_that_pre_training_never_reads_may_be_an_object(tmp_path: Path) -> None:
     record = {"conversations": [{"from": "human", "value": "q", "more": {}}], "x": 1}
     kto = {"instruction": "a", "input": "", "output": {"a": 1}, "t": False}

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bundler.planning.datasets import json_file, table_file
+from bundler.planning.datasets import arrow_file, json_file, table_file
 from bundler.planning.datasets.content import may_have_forgotten
 from bundler.planning.datasets.shape import Shape
-from bundler.planning.datasets.verdict import CannotRead, Place, Raises
+from bundler.planning.datasets.verdict import Place, Raises
 
 TYPES = {"arrow": "arrow", "csv": "csv", "json": "json", "jsonl": "json", "parquet": "parquet", "txt": "text"}
 """0.9.3, extras/constants.py, FILEEXT2TYPE."""
+_TOGETHER = 16
+"""Texts that are searched for hints of placeholders at once: fewer calls, and still few where they are long."""
 
 
 @dataclass(slots=True)
@@ -55,15 +57,20 @@ def listed(path: Path) -> list[Path]:
 
 
 class Rows:
-    """All records, one table after the other. `schema` is the first table's, into which all others must fit."""
+    """All records, one table after the other. `schema` is the first table's, into which all others must fit.
 
-    def __init__(self, files: list[Path]) -> None:
+    Of Parquet and Arrow files the records have the columns that are `wanted`, while `schema` has all.
+    """
+
+    def __init__(self, files: list[Path], wanted: frozenset[str], version: tuple[int, ...]) -> None:
         self.files = files
         self.schema: Shape | None = None
+        self.tables = arrow_file.Tables(wanted, strict=version < (0, 9, 4))
 
     def __iter__(self) -> Iterator[Row]:
         """Raises Raises with a place, and CannotRead."""
         self.schema = None
+        self.tables.schema = None
         for file in self.files:
             for rows, shape in self._tables(file):
                 try:
@@ -86,7 +93,8 @@ class Rows:
             elif kind in ("csv", "text"):
                 yield from _plain(file, kind)
             else:
-                raise CannotRead(f"{file.name}: {kind} files are not read here: LLaMA-Factory decides")
+                batches, shape = self.tables.read(file, kind)
+                yield _arrow(file.name, batches), shape
         except Raises as error:
             raise _placed(error, file) from error
 
@@ -183,3 +191,26 @@ def _rows(name: str, rows: list[table_file.Row], number: int, shape: Shape) -> I
         except Raises as error:
             raise Raises(error.reason, error.error, place=row.place()) from error
         yield row
+
+
+def _arrow(name: str, batches: Iterator[list[dict[str, Any]]]) -> Iterator[Row]:
+    number = 0
+    for records in batches:
+        texts = [text for value in records for text in _texts(value)]
+        few = ("\n".join(texts[begin : begin + _TOGETHER]).encode() for begin in range(0, len(texts), _TOGETHER))
+        suspect = any(map(may_have_forgotten, few))
+        for value in records:
+            number += 1
+            yield Row(value, name, number, None, 0, suspect)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All strings of a record."""
+    if type(value) is str:
+        yield value
+    elif type(value) is dict:
+        for item in value.values():
+            yield from _texts(item)
+    elif type(value) is list:
+        for item in value:
+            yield from _texts(item)

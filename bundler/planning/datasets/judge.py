@@ -104,10 +104,12 @@ class _Judge:
     def run(self) -> DatasetVerdict:
         self._stage_fits()
         files = listed(self.path)
-        rows = Rows(files)
+        rows = Rows(files, _used(self.description), self.encoder.version)
         self._pass(rows, None)
         if rows.schema is None or not rows.schema.fields:
             raise Raises("there is no record with any field in it")
+        if not self.records:
+            raise Raises("there is no record")
         if _uses_times(rows.schema, self.description):
             self.start()
             self._pass(rows, rows.schema)
@@ -303,9 +305,14 @@ def _find(schema: Shape, path: str) -> Shape | None:
     return schema.fields[head].fields.get(key) if dot and head in schema.fields else None
 
 
-def _uses_times(schema: Shape, description: Description) -> bool:
+def _used(description: Description) -> frozenset[str]:
+    """The columns that a description names."""
     columns = description.columns
-    used = {getattr(columns, name) for name in type(columns).__slots__}
+    return frozenset(one for name in type(columns).__slots__ if (one := getattr(columns, name)))
+
+
+def _uses_times(schema: Shape, description: Description) -> bool:
+    used = _used(description)
     return any(_any_time(shape) for name, shape in schema.fields.items() if name in used)
 
 
