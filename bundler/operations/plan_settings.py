@@ -30,6 +30,7 @@ def training_setting(train: Train, target: Target, files: str | None = None) -> 
     return TrainingSetting(
         method="qlora" if train.quantization == "nf4" or (files and train.method == "lora") else train.method,
         batch=train.batch_size,
+        frozen_kept=False,
         tables=_tables(train),
         stage=train.stage,
         reference=train.stage == "kto" or (train.stage == "dpo" and train.preference.loss not in _NO_REFERENCE),

@@ -86,7 +86,7 @@ def activations(shape: DecoderShape, setting: TrainingSetting) -> Activations:
     residual = n * h * (4 if masters or setting.dtype == "fp32" else 2)
     head = n * h * (10 if full else 4) + (2 * shape.embedding if masters else 0)
     if setting.checkpointing:
-        body = residual * layers
+        body = residual * (trained_layers if freeze and not setting.frozen_kept else layers)
     else:
         kept_layers = trained_layers if freeze else layers
         body = n * per_token * kept_layers + (2 * layer_weights * trained_layers if casts_weights else 0)

@@ -28,6 +28,10 @@ class TrainingSetting:
     offload: bool = False
     world: int = 1
     freeze_layers: int = 2
+    frozen_kept: bool = True
+    """freeze: whether layers below the trained ones leave checkpoints too. LLaMA-Factory's leave none (0.9.3,
+    model/model_utils/checkpointing.py, get_custom_gradient_checkpointing_func).
+    """
     tables: int = 0
     """How many of embedding and lm_head are trained whole beside an adapter (LLaMA-Factory's additional_target)."""
     stage: Stage = "sft"
