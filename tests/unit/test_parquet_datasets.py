@@ -160,3 +160,19 @@ def test_structs_in_lists_keep_their_nulls(tmp_path: Path) -> None:
     path = tmp_path / "d.parquet"
     parquet.write_table(sharegpt([[TURNS[0], {"from": "gpt", "value": None}]], pa.list_(MESSAGE)), path)
     assert "record 1: a message's content is null" in str(judge(path, Description("sharegpt")).failure)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_damaged_file_gives_a_verdict_and_never_an_end_without_words(kind: str, tmp_path: Path) -> None:
+    """A download that broke, or disks: every byte may be another, and the file may be cut anywhere."""
+    path = ParquetCase("", [sharegpt([TURNS, TURNS, None])], kind=kind).made(tmp_path / "made")
+    body = path.read_bytes()
+    path.write_bytes(b"")
+    assert judge(path, Description("sharegpt")).failure is not None
+    for number in range(400):
+        at = number * 7919 % len(body)
+        broken = bytearray(body)
+        broken[at] ^= 1 << number % 8
+        path.write_bytes(broken if number % 4 else body[:at])
+        verdict = judge(path, Description("sharegpt"))
+        assert verdict.failure or verdict.records

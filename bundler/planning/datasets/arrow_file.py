@@ -5,7 +5,7 @@ pyarrow is imported when the first such file is read, and nothing else of this p
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,8 +47,8 @@ class Tables:
             raise CannotRead(f"{file.name}: {kind} files are read with pyarrow, which is missing: {INSTALL}") from error
         from bundler.planning.datasets import arrow_types
 
-        # What Arrow writes is mapped, not read: a batch may be the whole file.
-        opened = pa.OSFile(str(file)) if kind == "parquet" else pa.memory_map(str(file))
+        with _arrow_says():  # what Arrow writes is mapped, not read: a batch may be the whole file
+            opened = pa.OSFile(str(file)) if kind == "parquet" else pa.memory_map(str(file))
         try:
             with _arrow_says():
                 schema, batches = _parquet(opened) if kind == "parquet" else _ipc(opened)
@@ -132,8 +132,15 @@ def _ipc(opened: pa.NativeFile) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
         stream = pa.ipc.open_stream(opened)
     except (OSError, pa.ArrowInvalid):
         file = pa.ipc.open_file(opened)
-        return file.schema, (file.get_batch(number) for number in range(file.num_record_batches))
-    return stream.schema, iter(stream)
+        return file.schema, _valid(file.get_batch(number) for number in range(file.num_record_batches))
+    return stream.schema, _valid(stream)
+
+
+def _valid(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Arrow trusts the offsets in its own files: a damaged one would end this process."""
+    for batch in batches:
+        batch.validate(full=True)
+        yield batch
 
 
 def _readable(kind: pa.DataType) -> pa.DataType:
