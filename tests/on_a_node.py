@@ -1,4 +1,4 @@
-"""Being on a node, as the agent is; and an image there that no bundle brought."""
+"""Being on a node, as the agent is; an image there that no bundle brought; a network that it should not have."""
 
 from __future__ import annotations
 
@@ -35,3 +35,29 @@ def carry(image: str, online: Engine, node: Node) -> str:
     with subprocess.Popen(["docker", "-H", online.host, "save", image], stdout=subprocess.PIPE) as save:
         subprocess.run(["docker", "-H", node.engine.host, "load", "-q"], stdin=save.stdout, check=True)
     return image
+
+
+@contextmanager
+def machine_outside(node: Node) -> Iterator[str]:
+    """A machine that the node can reach: for a moment the node has a network, which its containers must not have."""
+    name, within = f"{node.name}-out", node.name
+
+    def ip(*arguments: str) -> None:
+        subprocess.run(["ip", *arguments], check=True)
+
+    ip("netns", "add", name)
+    try:
+        ip("-n", within, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", name)
+        for namespace, address in ((within, "198.51.100.1/24"), (name, "198.51.100.2/24")):
+            ip("-n", namespace, "address", "add", address, "dev", "wire")
+            ip("-n", namespace, "link", "set", "wire", "up")
+        ip("-n", within, "route", "add", "default", "via", "198.51.100.2")
+        code = "import socket,sys;s=socket.create_server(('198.51.100.2',9));print('on',flush=True);sys.stdin.read()"
+        enter = ("nsenter", f"--net=/var/run/netns/{name}", "--", "/usr/bin/python3", "-c", code)
+        with subprocess.Popen(enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as listener:
+            assert listener.stdout
+            assert listener.stdout.readline() == b"on\n"
+            yield "198.51.100.2"
+            listener.communicate()
+    finally:
+        ip("netns", "delete", name)

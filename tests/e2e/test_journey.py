@@ -32,7 +32,10 @@ from scripts.world.parts import World
 from scripts.world.registry import Registry
 from scripts.world.sshd import SshServer
 from tests.commandline import Bundle, refusal
+from tests.damage import flipped
 from tests.demo import agent_on, demo_manifest
+from tests.far_host import eventually
+from tests.on_a_node import machine_outside
 
 pytestmark = pytest.mark.timeout(1500)
 DOCUMENTS = {LOCK, *INDEXES, *MANIFESTS}
@@ -194,12 +197,35 @@ def test_09_a_taken_port_is_refused_before_any_work(journey: Journey) -> None:
     assert journey.node.engine.docker("ps", "-aq").stdout == ""
 
 
-def test_10_up_trains_merges_serves_and_answers(journey: Journey) -> None:
-    up = journey.behind("up", "demo", "-o", "json").json
+def test_10_a_training_that_is_killed_is_told_as_that(journey: Journey) -> None:
+    """A power cut, as near to one as can be had: nothing ends in order, and what was written last is half there."""
+    behind, newest = journey.behind, journey.release / "results" / "train" / "checkpoint-100"
+    command, environment = [*behind.prefix, *behind.program, "up", "demo"], {**os.environ, **behind.environment}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as up:
+        eventually(lambda: up.poll() is not None or (newest / "trainer_state.json").is_file(), "checkpoint-100", 400)
+        journey.node.engine.docker("kill", "bundle-demo--train")
+        _, said = up.communicate()
+    assert up.returncode
+    assert "the job train of demo failed: killed" in said
+    assert "load: 2 loaded" in said
+    weights = newest / "adapter_model.safetensors"
+    os.truncate(weights, weights.stat().st_size // 2)
+
+
+def test_10b_up_goes_on_from_the_checkpoint_before_the_one_cut_short_merges_serves_and_answers(
+    journey: Journey,
+) -> None:
+    """Of the trainer's own log, which it goes on with: no step up to 50 is there twice, each from 51 to 100 is."""
+    outcome = journey.behind("up", "demo", "-o", "json")
+    assert "train: checkpoint-100 is not gone on from, and is now incomplete-checkpoint-100: adapter_m" in outcome.err
+    log = (journey.release / "results" / "train" / "trainer_log.jsonl").read_text().splitlines()
+    steps_logged = [json.loads(line)["current_steps"] for line in log]
+    assert [steps_logged.count(step) for step in (1, 50, 51, 100)] == [1, 1, 2, 2]
+    assert steps_logged[-1] == 150
+    up = outcome.json
     assert up["answer"]["text"].strip() == ANSWER
     assert up["root"] == str(journey.builder.find("demo").root.digest)
     assert [(job["name"], job["ran"]) for job in up["jobs"]] == [("train", True), ("merge", True)]
-    assert sorted(up["loaded"]) == ["serve", "train"]
 
 
 def test_11_the_answer_came_from_the_merged_model(journey: Journey) -> None:
@@ -223,29 +249,8 @@ def test_12_the_base_model_is_mounted_from_the_stores_own_blobs(journey: Journey
 
 @pytest.fixture
 def outside(journey: Journey) -> Iterator[str]:
-    """A machine that the node can reach: for a moment the node has a network, which its containers must not have."""
-    name = f"{journey.node.name}-out"
-    inside = journey.node.name
-
-    def ip(*arguments: str) -> None:
-        subprocess.run(["ip", *arguments], check=True)
-
-    ip("netns", "add", name)
-    try:
-        ip("-n", inside, "link", "add", "wire", "type", "veth", "peer", "name", "wire", "netns", name)
-        for namespace, address in ((inside, "198.51.100.1/24"), (name, "198.51.100.2/24")):
-            ip("-n", namespace, "address", "add", address, "dev", "wire")
-            ip("-n", namespace, "link", "set", "wire", "up")
-        ip("-n", inside, "route", "add", "default", "via", "198.51.100.2")
-        code = "import socket,sys;s=socket.create_server(('198.51.100.2',9));print('on',flush=True);sys.stdin.read()"
-        enter = ("nsenter", f"--net=/var/run/netns/{name}", "--", "/usr/bin/python3", "-c", code)
-        with subprocess.Popen(enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as listener:
-            assert listener.stdout
-            assert listener.stdout.readline() == b"on\n"
-            yield "198.51.100.2"
-            listener.communicate()
-    finally:
-        ip("netns", "delete", name)
+    with machine_outside(journey.node) as address:
+        yield address
 
 
 def test_13_no_container_gets_a_network_out_even_where_the_node_has_one(journey: Journey, outside: str) -> None:
@@ -334,34 +339,14 @@ def test_18_a_byte_flipped_in_any_blob_on_the_host_is_refused_by_name(journey: J
     others = [member for member in named if member not in lock]
     assert (len(lock), len(others) >= 4, len(below) > 15) == (1, True, True)
     for damaged in ([root], lock, others, below):
-        with ExitStack() as flipped:
+        with ExitStack() as damage:
             for member in damaged:
-                flipped.enter_context(_flipped(there.path(member.blob.digest)))
+                damage.enter_context(flipped(there.path(member.blob.digest)))
             outcome = journey.behind("up", "demo", check=False)
         assert outcome.code == 12, outcome.err
         told = refusal(outcome)
         assert [member.label for member in damaged if member.blob.digest.hex not in told] == []
     assert journey.behind("verify", "demo").code == 0
-
-
-class _flipped:
-    """One bit of a file is wrong for the length of a block."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        self._flip()
-
-    def __exit__(self, *_: object) -> None:
-        self._flip()
-
-    def _flip(self) -> None:
-        with self._path.open("r+b") as file:
-            file.seek(self._path.stat().st_size // 2)
-            byte = file.read(1)[0]
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte ^ 1]))
 
 
 def test_19_a_changed_file_of_the_bundle_sends_only_itself(journey: Journey, pumps: Path) -> None:
