@@ -108,7 +108,9 @@ def _planned(
     if isinstance(service, VllmService):
         train = manifest.train
         stretched = bool(served.merged and train and train.rope_scaling)
-        setting = vllm_setting(service, served.method, stretched=stretched)
+        setting = vllm_setting(
+            service, manifest.target, served.shape.max_positions, served.method, stretched=stretched
+        )
         plan = serve_memory(served.shape, setting, gpu_bytes)
         if beside and plan.budget_bytes > left:
             said = (

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from bundler.manifest.gpus import AMPERE
+from bundler.manifest.hardware import capability, hardware
 from bundler.manifest.schema import Target
 from bundler.manifest.serving import LlamaFactoryApi, ModelService, SglangService, VllmService
 from bundler.manifest.training import Train
 from bundler.planning import ServingSetting, TrainingSetting
 from bundler.planning.sglang_memory import CAPTURED, chunk
 from bundler.planning.training_memory import is_measured as setting_is_measured
+from bundler.planning.vllm_defaults import scheduled
 from bundler.workloads.train_arguments import precision
 
 _NO_REFERENCE = ("orpo", "simpo")
@@ -78,10 +81,17 @@ def quantization(service: ModelService, files: str | None) -> str | None:
     return files if same or not said else str(said)
 
 
-def vllm_setting(service: VllmService, method: str | None = None, *, stretched: bool = False) -> ServingSetting:
+def vllm_setting(
+    service: VllmService, target: Target, positions: int, method: str | None = None, *, stretched: bool = False
+) -> ServingSetting:
     """The manifest's words, with what `extra` says of the flags that change memory, in the terms of the prediction.
-    `method` is one of BYTES: how the model is quantized. `stretched`: the training scaled the model's positions.
+    `positions` is the model's own length, `method` one of BYTES: how the model is quantized. `stretched`: the training
+    scaled the model's positions.
     """
+    gpu = capability(target)
+    tokens, sequences = scheduled(
+        hardware(target).memory, service.max_model_len or positions, first_engine=bool(gpu and gpu < AMPERE)
+    )
     return ServingSetting(
         tensor=service.tensor_parallel,
         pipeline=service.pipeline_parallel,
@@ -89,9 +99,9 @@ def vllm_setting(service: VllmService, method: str | None = None, *, stretched: 
         quantization=method,
         kv_bytes=_kv_bytes(service),
         max_model_len=service.max_model_len,
-        max_num_seqs=service.max_num_seqs or 256,
+        max_num_seqs=service.max_num_seqs or sequences,
         utilization=service.gpu_memory_utilization,
-        batched_tokens=_tokens(service, "max_num_batched_tokens") or 8192,
+        batched_tokens=_tokens(service, "max_num_batched_tokens") or tokens,
         stretched=stretched or any(name.lstrip("-").replace("-", "_") in _POSITIONS for name in service.extra),
     )
 

@@ -22,6 +22,7 @@ from bundler.planning import (
 )
 from bundler.planning.serving_memory import BYTES, NON_TORCH, kv_bytes_per_token
 from bundler.planning.sglang_memory import chunk
+from bundler.planning.vllm_defaults import scheduled
 
 EIGHT = shape_of("qwen3-8b")
 GIB = 2**30
@@ -128,7 +129,7 @@ def test_vllm_that_fits_stays_in_its_share(shape: DecoderShape, setting: Serving
         (
             {"serve.extra": {"kv_cache_dtype": "auto"}, "serve.model": "base", "serve.quantization": "awq"},
             2,
-            8192,
+            2048,
             "awq",
         ),
     ],
@@ -136,10 +137,28 @@ def test_vllm_that_fits_stays_in_its_share(shape: DecoderShape, setting: Serving
 def test_flags_that_change_memory_are_read_of_extra(
     changes: dict[str, object], kv: int, tokens: int, method: str | None, tmp_path: Path
 ) -> None:
-    service = manifest(tmp_path, changes).serve
+    wanted = manifest(tmp_path, changes)
+    service = wanted.serve
     assert isinstance(service, VllmService)
-    setting = vllm_setting(service, quantization(service, None))
+    setting = vllm_setting(service, wanted.target, 40960, quantization(service, None))
     assert (setting.kv_bytes, setting.batched_tokens, setting.quantization) == (kv, tokens, method)
+
+
+@pytest.mark.parametrize(
+    ("gpu_bytes", "length", "first", "tokens", "sequences"),
+    [
+        (80 * 10**9, 40960, False, 8192, 1024),
+        (48 * 10**9, 40960, False, 2048, 256),
+        (16 * 10**9, 8192, True, 8192, 256),  # a T10 runs a whole prompt at once
+        (16 * 10**9, 1024, True, 2048, 256),
+        (16 * 10**9, 40960, True, 2048, 256),
+    ],
+)
+def test_what_vllm_runs_at_once_follows_the_gpu(
+    gpu_bytes: int, length: int, first: bool, tokens: int, sequences: int
+) -> None:
+    """Four times the tokens in the profile run would say of an L20 that a context does not fit which does."""
+    assert scheduled(gpu_bytes, length, first_engine=first) == (tokens, sequences)
 
 
 def test_sglang_s_flags_are_read_of_extra(tmp_path: Path) -> None:

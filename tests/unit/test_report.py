@@ -84,7 +84,7 @@ def test_the_words_below_the_title_are_the_figures_of_the_document() -> None:
         "torch's own peak, 24.2 GB , with the interval of the prediction: 21.3 GB to 27.1 GB.",
         "A weights 16.4 GB 34 %",
         "all of it 29.7 GB 62 %",
-        "The KV cache holds 380 528 tokens",
+        "The KV cache holds 387 968 tokens",
         "10 of 10 records are kept",
     ):
         assert one in said, said
