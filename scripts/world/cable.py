@@ -74,7 +74,10 @@ class Cable:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._run("ip", "iproute2", "netns", "delete", self.name)  # its interface goes with it, and the other end too
+        # The interfaces would go with the namespace, but later: the next cable of this name would find its own taken.
+        program = find_program("ip", "iproute2")
+        subprocess.run((program, "link", "delete", self._near), capture_output=True, check=False)
+        self._run("ip", "iproute2", "netns", "delete", self.name)
 
     def _iptables(self, *words: str) -> None:
         self._run("iptables", "iptables", "--wait", *words, inside=True)
