@@ -74,7 +74,7 @@ def _text(found: Rehearsal, store: Path) -> str:
     kept = found.evidence
     said = ", ".join(f"{number} {word}" for word, number in kept.count().items())
     shown = hint.bundle("inspect", kept.bundle, store=store)
-    then = "bundle push or export carries it on" if found.passed else "mend what blocks, build, and rehearse again"
+    then = "bundle push carries it along" if found.passed else "mend what blocks, build, and rehearse again"
     return (
         f"{as_table(found.findings)}\n\n"
         f"{kept.bundle} was rehearsed in {format_duration(kept.seconds)} on {kept.machine}: {said}\n"
