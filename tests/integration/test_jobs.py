@@ -200,27 +200,6 @@ SERVICE = Workload("serve", "python", "base", SERVER, port=18080)
 
 
 @pytest.mark.usefixtures("on_the_node")
-def test_a_service_is_started_once_and_comes_back_when_it_is_gone(
-    engine: DockerEngine, release: Release, loaded: str
-) -> None:
-    assert bring(SERVICE, release, engine, loaded)
-    assert not bring(SERVICE, release, engine, loaded)
-    engine.remove("bundle-small--serve--proxy")
-    assert bring(SERVICE, release, engine, loaded)
-
-
-@pytest.mark.usefixtures("on_the_node")
-def test_a_service_that_dies_while_it_starts_shows_why_at_once(
-    engine: DockerEngine, release: Release, loaded: str
-) -> None:
-    dying = replace(SERVICE, command=("python3", "-c", "raise SystemExit('unrecognized arguments: --reasoning')"))
-    with pytest.raises(WorkloadFailed) as failure:
-        bring(dying, release, engine, loaded, timeout=600)
-    assert "the service serve of small failed" in failure.value.what
-    assert "unrecognized arguments" in (failure.value.because or "")
-
-
-@pytest.mark.usefixtures("on_the_node")
 def test_a_service_that_never_answers_is_given_up_after_its_time(
     engine: DockerEngine, release: Release, loaded: str
 ) -> None:
