@@ -36,8 +36,8 @@ def command(output: str, events: Events) -> None:  # noqa: ARG001 - every verb h
     """
     settings = load_settings()
     mirrors = {prefix: list(listed) for prefix, listed in sorted(settings.mirrors.by_prefix.items())}
-    values = {"mirrors": mirrors, "store": str(_store(settings)), "streams": settings.streams}
-    values["engine"] = settings.engine
+    store = str(_store(settings))
+    values = {"mirrors": mirrors, "store": store, "streams": settings.streams, "engine": settings.engine}
     files = {str(path): path.exists() for path in (project_file().absolute(), user_file())}
     options.show(
         output,

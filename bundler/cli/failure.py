@@ -11,7 +11,18 @@ import click
 
 from bundler.cli import session
 from bundler.core.durable import refused
-from bundler.core.errors import BundlerError, Interrupted
+from bundler.core.errors import BundlerError, Interrupted, UsageInvalid
+
+
+class LibraryMissing(UsageInvalid):
+    """The agent, or an installation that is not whole, was asked for a verb that it lacks a library for."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(
+            f"the Python library {library} is not there, and this verb needs it",
+            because="the program of a store brings what the verbs of a node need, and no more",
+            hint="pip install .   # in a checkout of bundle, on the machine with internet; then the same command there",
+        )
 
 
 def report(error: BaseException) -> int:
@@ -29,6 +40,8 @@ def report(error: BaseException) -> int:
     if isinstance(error, BrokenPipeError):  # whoever read our output has enough: `bundle logs x y | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    if isinstance(error, ModuleNotFoundError) and error.name and error.name.partition(".")[0] != "bundler":
+        error = LibraryMissing(error.name)
     if isinstance(error, OSError):
         error = refused(error, Path(error.filename or "."))
     trace = "".join(traceback.format_exception(error))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import struct
 from collections import deque
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from bundler.engine.dialect import LOG, Dialect, Docker
 from bundler.engine.endpoint import chosen, client, endpoint
 from bundler.engine.errors import EngineFailed, NoEngine, OtherEngine, require_ours, root_cause
 from bundler.engine.info import EngineInfo
+from bundler.engine.log_lines import lines
 from bundler.engine.podman import Podman
 from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec
@@ -298,15 +298,8 @@ class DockerEngine:
 
     def _last_lines(self, identity: str, count: int, *, stdout: bool) -> tuple[str, ...]:
         """All is read, because the engine's own `tail` counts lines of both pipes, also where one is asked for."""
-        rest = b""
-        last: deque[bytes] = deque(maxlen=count)
         with _explained("reading a log"):
-            for chunk in self._api.logs(identity, stdout=stdout, stderr=True, stream=True):
-                *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
-                last.extend(lines)
-        if rest:
-            last.append(rest)
-        return tuple(line.decode(errors="replace").rstrip() for line in last)
+            return tuple(deque(lines(self._api.logs(identity, stdout=stdout, stderr=True, stream=True)), maxlen=count))
 
     def keep_running(self, identity: str) -> None:
         """From now on the engine starts this container again when it or the machine has stopped."""

@@ -72,7 +72,12 @@ def others() -> tuple[str, ...]:
 
 def client() -> str:
     """The engine's own command line, for hints: `docker` or `podman`."""
-    return "podman" if chosen() == "podman" or "podman" in endpoint() else "docker"
+    return "podman" if chosen() == "podman" else kind_at(endpoint())
+
+
+def kind_at(where: str) -> str:
+    """`docker` or `podman`, as an engine's address says: Podman's sockets lie in a directory of its name."""
+    return "podman" if "podman" in where else "docker"
 
 
 @cache

@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from bundler.core.errors import BundlerError, UsageInvalid
-from bundler.engine.endpoint import chosen, client
+from bundler.engine.endpoint import chosen, client, kind_at
 
 
 class EngineFailed(BundlerError):
@@ -43,12 +43,11 @@ class InAnotherEngine(UsageInvalid):
     """A release's containers are in another engine than the one that was asked."""
 
     def __init__(self, release: str, where: str, meant: str) -> None:
-        kind = "podman" if "podman" in where else "docker"
         super().__init__(
             f"the containers of {release} are in the engine at {where}, not in the one at {meant}",
             because="both engines answer here, and this one was asked",
             hint=("unset DOCKER_HOST; " if "DOCKER_HOST" in os.environ else "")
-            + f"export BUNDLE_ENGINE={kind}   # then the same command; or take it down there first",
+            + f"export BUNDLE_ENGINE={kind_at(where)}   # then the same command; or take it down there first",
         )
 
 

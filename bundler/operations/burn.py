@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from bundler.core.events import Events, Noted, StepEnded, StepStarted
 from bundler.engine.docker import DockerEngine
 from bundler.engine.durable_images import LoadNotes
 from bundler.engine.load import load
+from bundler.engine.log_lines import lines
 from bundler.manifest.lock import Lock, LockedImage
 from bundler.node.burn import STEP, Burn, parse, script
 from bundler.node.disk_floors import CHECK, judge_disk
@@ -43,12 +43,12 @@ def burn(store: Store, lock: Lock, release: Release, gpus: int, engine: DockerEn
         identity = engine.start(spec)
         try:
             with sampling() as samples:
-                lines = _lines(identity, engine, events)
+                said = _said(identity, engine, events)
                 engine.wait(identity)
         finally:
             engine.remove(identity)
     events.emit(StepEnded(STEP, f"{gpus} GPUs in the image {image.name}"))
-    return replace(parse(lines), samples=tuple(samples.taken), unsampled=samples.problem)
+    return replace(parse(said), samples=tuple(samples.taken), unsampled=samples.problem)
 
 
 def try_disk(directory: Path, lock: Lock | None, events: Events) -> Finding:
@@ -91,12 +91,9 @@ def container(image: str, gpus: int, at: Placement) -> ContainerSpec:
     )
 
 
-def _lines(identity: str, engine: DockerEngine, events: Events) -> list[str]:
-    rest = b""
+def _said(identity: str, engine: DockerEngine, events: Events) -> list[str]:
     found = []
-    for chunk in engine.logs(identity, follow=True):
-        *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
-        for line in lines:
-            found.append(line.decode(errors="replace"))
-            events.emit(Noted(STEP, found[-1]))
-    return [*found, rest.decode(errors="replace")] if rest else found
+    for line in lines(engine.logs(identity, follow=True)):
+        found.append(line)
+        events.emit(Noted(STEP, line))
+    return found

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from bundler.core.errors import BundlerError
 from bundler.core.events import Events, Noted, StepEnded, StepStarted, Warned
 from bundler.core.size import format_duration
 from bundler.engine.docker import DockerEngine
+from bundler.engine.log_lines import lines
 from bundler.operations.release import Release
 from bundler.operations.release_record import holds_something
 from bundler.workloads import labels
@@ -112,15 +112,17 @@ def _keep_log(identity: str, name: str, path: Path, engine: DockerEngine, events
 
     A run that is found again is written anew: the engine gives its output from the beginning.
     """
-    rest = b""
+    for line in lines(_written(path, engine.logs(identity, follow=True))):
+        events.emit(Noted(name, line))
+
+
+def _written(path: Path, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same pieces, each once it is in the file."""
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         log = path.open("wb", buffering=0)
     with log:
-        for chunk in engine.logs(identity, follow=True):
+        for piece in pieces:
             with explained(path):
-                log.write(chunk)
-            *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
-            for line in lines:
-                if text := line.decode(errors="replace").rstrip():
-                    events.emit(Noted(name, text))
+                log.write(piece)
+            yield piece

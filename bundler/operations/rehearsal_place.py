@@ -8,7 +8,6 @@ STORE/rehearsals/NAME/
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from bundler.core.durable import explained
 from bundler.core.events import Events, Noted, Warned
 from bundler.core.strict_json import canonical, parse_object
 from bundler.engine.docker import DockerEngine
+from bundler.engine.log_lines import lines
 from bundler.manifest.lock import Lock, LockedImage, Workload
 from bundler.operations.rehearsals_left import REHEARSALS, RUN, clear
 from bundler.operations.release import Release
@@ -32,7 +32,6 @@ from bundler.workloads.container import Placement
 from bundler.workloads.paths import ADAPTER
 
 _LONGEST_REPORT = 8 << 20
-_LONGEST_LINE = 1 << 16
 _LAST_LINES = 6
 
 
@@ -98,8 +97,9 @@ class Place:
         self.release.find(spec.name, engine)  # raises where another store's rehearsal has a container of this name
         identity = engine.start(spec)
         try:
-            for line in _lines(identity, engine):
-                events.emit(Noted(f"rehearse {workload.name}", line))
+            for line in lines(engine.logs(identity, follow=True)):
+                if text := plain(line):
+                    events.emit(Noted(f"rehearse {workload.name}", text))
             code = engine.wait(identity)
             last = tuple(map(plain, engine.last_words(identity, _LAST_LINES))) if code else ()
         finally:
@@ -162,16 +162,6 @@ def _read(directory: Path, prefix: str) -> Iterator[str]:
         with open(handle, "rb") as file:
             if stat.S_ISREG(os.fstat(handle).st_mode):
                 yield from file.read(_LONGEST_REPORT).decode(errors="replace").splitlines()
-
-
-def _lines(identity: str, engine: DockerEngine) -> Iterator[str]:
-    rest = b""
-    for chunk in engine.logs(identity, follow=True):
-        *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
-        yield from (text for line in lines if (text := plain(line.decode(errors="replace"))))
-        rest = rest[-_LONGEST_LINE:]
-    if text := plain(rest.decode(errors="replace")):
-        yield text
 
 
 def _python_path(store: Store, image: LockedImage) -> str:

@@ -96,11 +96,11 @@ def rehearse(
         raise NothingToRehearse(bundle)
     with rehearsing(store, bundle) as place:
         engine = DockerEngine.connect()
+        remove_containers(place, engine)  # before GPUs count as free or full: it may hold their memory
         facts = read_facts(engine, store.root)
         described = facts.engine
         able = described is not None and described.offers_gpus
         here = Machine(usable(facts.gpus, lock.hardware) if able else 0)
-        remove_containers(place, engine)
         with leasing(store, "rehearse"):
             verify(store, bundle, events)
             images = load(store, bundle.name, lock.images, engine, events, LoadNotes(place.notes))

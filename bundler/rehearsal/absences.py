@@ -12,9 +12,12 @@ from collections.abc import Iterable, Iterator
 
 from bundler.node.findings import Finding, Severity, good
 from bundler.rehearsal.report import Failed, Report, Sighting
+from bundler.workloads.paths import MODEL
 
 _SHOWN = 6
 _UNREACHED = re.compile(r"offline|connect|reach|resolve|download", re.IGNORECASE)
+_MODEL = f"{MODEL}/"
+"""Elsewhere, as in an adapter's mount, there is nothing until something is trained."""
 _URL = re.compile(r"https?://[^\s'\"<>)]+[^\s'\"<>).,:;]")
 SILENT = {
     "tokenizer_config.json": "transformers then guesses the tokenizer's class, and it has no chat template and only "
@@ -57,18 +60,13 @@ def _files(seen: list[Sighting], failed: set[str], report: Report, check: str) -
         why = f"{parts} failed, after looking for " + ("these" if named is not lost else "one of these")
         remedy = "carry what is missing: bundle build MANIFEST   # see `files` and `exclude` of its models"
         return Finding(check, Severity.BLOCK, f"not in the bundle: {_listed(named)}", why=why, remedy=remedy)
-    silent = [one for one in seen if one.what.rpartition("/")[2] in SILENT and not _elsewhere(one, seen)]
+    silent = [one for one in seen if one.what.rpartition("/")[2] in SILENT and one.what.startswith(_MODEL)]
     if silent:
         why = "; ".join(dict.fromkeys(SILENT[one.what.rpartition("/")[2]] for one in silent))
         return Finding(check, Severity.WARN, f"not in the bundle: {_listed(silent)}", why=why)
     if not seen:
         return good(check, "everything that was looked for is there")
     return good(check, f"{len(_paths(seen))} files were looked for, are not there, and not missed: {_listed(seen)}")
-
-
-def _elsewhere(one: Sighting, seen: Iterable[Sighting]) -> bool:
-    """Whether it was looked for in an adapter's mount, which is empty until something is trained."""
-    return not one.what.startswith("/bundle/model/") and any(seen)
 
 
 def _hosts(seen: list[Sighting], failed: set[str], check: str) -> Finding:

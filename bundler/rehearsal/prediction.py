@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from bundler.core.strict_json import MalformedJson, parse_object
 from bundler.manifest.lock import Workload
+from bundler.node.needs import setting
 from bundler.planning.datasets.description import Columns, Description, Formatting, Stage, Tags
 from bundler.planning.datasets.judge import judge
 from bundler.planning.datasets.verdict import DatasetVerdict
@@ -24,7 +25,7 @@ def predictions(workload: Workload, datasets: Path, version: str) -> Mapping[str
     if INFO not in workload.files:
         return {}
     listed = parse_object(workload.files[INFO].encode(), INFO)
-    stage, numbers = _stage(workload), _numbers(version)
+    stage, numbers = cast(Stage, setting(workload, "stage") or "sft"), _numbers(version)
     return {
         name: judge(_path(name, entry, datasets), described(entry), stage=stage, version=numbers)
         for name, entry in listed.items()
@@ -54,15 +55,6 @@ def _path(name: str, entry: Mapping[str, Any], datasets: Path) -> Path:
         return datasets / inside.relative_to(DATA)
     except ValueError:
         return datasets / name
-
-
-def _stage(workload: Workload) -> Stage:
-    for text in workload.files.values():
-        for line in text.splitlines():
-            key, _, value = line.partition(": ")
-            if key == "stage":
-                return cast(Stage, value)
-    return "sft"
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from importlib.resources import files
 
 from bundler.core.digest import Digest
 from bundler.manifest.lock import Lock, LockedImage, Question, Workload
+from bundler.node.needs import setting
 from bundler.workloads.api_key import KEY_FILE, behind_key
 from bundler.workloads.container import WAY_OUT, Bind, ContainerSpec, Placement, container
 from bundler.workloads.paths import ADAPTER, MODEL
@@ -30,9 +31,11 @@ _IMPORTS = {
 _LIKE_TRAIN = {"merge": "train", "evaluate": "train", "llamafactory-api": "train", "llamaboard": "train"}
 _ASKED_BY = {
     "quantization_bit": "bitsandbytes", "deepspeed": "deepspeed", "use_unsloth": "unsloth",
-    "enable_liger_kernel": "liger_kernel", "use_swanlab": "swanlab", "flash_attn: fa2": "flash_attn",
+    "enable_liger_kernel": "liger_kernel", "use_swanlab": "swanlab",
 }  # fmt: skip
-"""What stands in a YAML, and the module that LLaMA-Factory imports for it (0.9.3, hparams/parser.py; model/)."""
+"""A key of a job's YAML, and the module that LLaMA-Factory imports for it (0.9.3, hparams/parser.py; model/)."""
+_WATCH = "watch.py"
+_PROBES = (_WATCH, "probe.py", "trainer.py", "server.py", "chat.py")
 _CHATS = ("vllm", "sglang", "llamafactory-api")
 _PROBED = {"train": "train", "merge": "merge", "evaluate": "evaluate", "llamafactory-api": "api", "vllm": "vllm"}
 
@@ -51,9 +54,8 @@ class Machine:
 def scripts() -> Mapping[str, str]:
     """The probes' files, from the package or from the agent's zip, by the names under which they are written out."""
     place = files("bundler.rehearsal.probes")
-    names = {"watch.py": "sitecustomize.py", **{f"{name}.py": f"{name}.py" for name in ("probe", "trainer", "server")}}
-    names["chat.py"] = "chat.py"
-    return {name: place.joinpath(source).read_text(encoding="utf-8") for source, name in names.items()}
+    texts = {name: place.joinpath(name).read_text(encoding="utf-8") for name in _PROBES}
+    return {"sitecustomize.py" if name == _WATCH else name: text for name, text in texts.items()}
 
 
 def program(workload: Workload) -> tuple[str, ...]:
@@ -67,18 +69,17 @@ def one_step(workload: Workload) -> tuple[str, ...]:
     """The command of one training step. What it would report to is not reached from here, so it reports nothing;
     early stopping wants the evaluations that are left out (transformers, EarlyStoppingCallback.on_train_begin).
     """
-    lines = [line for text in workload.files.values() for line in text.splitlines()]
     quiet = ("use_swanlab=false",) if workload.way_out else ()
-    stops = any(line.startswith("early_stopping_steps:") for line in lines)
-    return (*program(workload), *ONE_STEP, *quiet, *(("early_stopping_steps=null",) if stops else ()))
+    unstopped = ("early_stopping_steps=null",) if setting(workload, "early_stopping_steps") else ()
+    return (*program(workload), *ONE_STEP, *quiet, *unstopped)
 
 
 def imports(workload: Workload) -> tuple[str, ...]:
     """The modules that a workload is known to import, those that its files ask for among them."""
     named = _IMPORTS.get(_LIKE_TRAIN.get(workload.kind, workload.kind), ())
-    lines = [line for text in workload.files.values() for line in text.splitlines()]
-    asked = (name for key, name in _ASKED_BY.items() if any(line.startswith(key) for line in lines))
-    return tuple(dict.fromkeys((*named, *asked)))
+    asked = (module for key, module in _ASKED_BY.items() if setting(workload, key) not in ("", "false"))
+    flash = ("flash_attn",) if setting(workload, "flash_attn") == "fa2" else ()
+    return tuple(dict.fromkeys((*named, *asked, *flash)))
 
 
 def probed(workload: Workload) -> bool:
@@ -158,7 +159,8 @@ def trial(
 
     `path` is the image's own PYTHONPATH. GPUs are given where all that it needs are here.
     """
-    spec = container(workload, image, Digest.of("\n".join(command).encode()), at)
+    fingerprint = Digest.of("\n".join(command).encode())
+    spec = container(workload, image, fingerprint, at)
     own = workload.environment.get("PYTHONPATH", path)
     extra = (
         Bind(str(at.directory / "probes"), PROBES),
@@ -170,7 +172,7 @@ def trial(
         command=command,
         network="none",
         alias="",
-        labels={**spec.labels, **at.labels(workload.name, ROLE, Digest.of("\n".join(command).encode()))},
+        labels=at.labels(workload.name, ROLE, fingerprint),
         environment={
             **spec.environment,
             "PYTHONPATH": f"{PROBES}:{own}" if own else PROBES,

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bundler.report.figures import on_axis, per_cent, size, ticks
-from bundler.report.parts import SEEN, Part, parts, shared
+from bundler.report.parts import Part, in_a_row, parts, shared
 from bundler.report.svg import dot, element, figure, line, rect, text
 
 _ORDER = (
@@ -52,24 +52,9 @@ def training_bar(per_gpu: Mapping[str, Any], gpu_bytes: int) -> MemoryBar:
 
 
 def serving_bar(per_gpu: Mapping[str, Any], gpu_bytes: int, title: str) -> MemoryBar:
-    """Of `serve.per_gpu` of a plan, or of one of `services`. Without a breakdown: weights, profile run, cache and the
-    rest of the budget.
-    """
-    breakdown = per_gpu.get("breakdown")
-    if not breakdown:
-        known = {
-            "weights": per_gpu["weights_bytes"],
-            "activations": per_gpu["activation_bytes"],
-            "kv_cache": per_gpu["kv_cache_bytes"],
-        }
-        breakdown = known | {"outside_torch": max(0, per_gpu["budget_bytes"] - sum(known.values()))}
-    return _bar(
-        title,
-        _ordered(breakdown),
-        gpu_bytes,
-        _interval(per_gpu),
-        budget=per_gpu.get("budget_bytes", 0),
-    )
+    """Of `serve.per_gpu` of a plan, or of one of `services`, with the budget that the server is given."""
+    shown = _ordered(per_gpu["breakdown"])
+    return _bar(title, shown, gpu_bytes, _interval(per_gpu), budget=per_gpu["budget_bytes"])
 
 
 def evaluation_bar(per_gpu: Mapping[str, Any], gpu_bytes: int, title: str) -> MemoryBar:
@@ -117,23 +102,12 @@ def _bar(title: str, shown: Sequence[Part], gpu_bytes: int, interval: Interval |
     top = 1.02 * max(gpu_bytes, total, budget, interval.high if interval else 0)
     drawn = [
         rect(0, _TOP, gpu_bytes / top, _BAR, "track"),
-        *_segments(shown, top),
+        *in_a_row(shown, top, _TOP, _BAR, _LETTER),
         *_limits(gpu_bytes, total, budget, top),
         *(_whisker(interval, top) if interval else ()),
         *_axis(top),
     ]
     return MemoryBar(figure(title, described, _TOP + _BAR + 24, drawn), tuple(shown), total, interval)
-
-
-def _segments(shown: Sequence[Part], top: float) -> Iterator[Markup]:
-    at = 0
-    for part in shown:
-        width = part.bytes / top
-        if width >= SEEN:
-            yield rect(at / top, _TOP, width, _BAR, f"part {part.colour}", f"{part.name}: {size(part.bytes)}")
-        if width >= _LETTER:
-            yield text(at / top + width / 2, _TOP + _BAR / 2 + 4.5, part.letter, "letter", "middle")
-        at += part.bytes
 
 
 def _limits(gpu_bytes: int, total: int, budget: int, top: float) -> Iterator[Markup]:

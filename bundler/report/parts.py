@@ -6,8 +6,13 @@ pale enough for dark letters on it; page.css has them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from bundler.report.figures import size
+from bundler.report.svg import rect, text
 
 _WORDS = {"cuda_context": "CUDA context", "nccl": "NCCL", "kv_cache": "KV cache", "logits_and_loss": "logits and loss"}
 """Names that are not their keys with spaces."""
@@ -29,7 +34,7 @@ _COLOURS = {
     "outside_torch": "grey",
 }
 _CYCLE = ("blue", "mint", "orange", "pink", "yellow", "cyan", "olive", "pear", "grey", "stone")
-SEEN = 0.001
+_SEEN = 0.001
 """A part of this share of a chart is as wide as a hair; a smaller one is in the table alone."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -62,6 +67,18 @@ def shared(names: Iterable[str]) -> Mapping[str, tuple[str, str]]:
     """Letter and colour of each name, for charts that show the same names several times."""
     different = dict.fromkeys(names)
     return {name: (letter(at), _CYCLE[at % len(_CYCLE)]) for at, name in enumerate(different)}
+
+
+def in_a_row(shown: Iterable[Part], top: float, y: float, height: float, least: float) -> Iterator[Markup]:
+    """The parts as one bar, `top` bytes in the whole width. A part of the share `least` has room for its letter."""
+    at = 0
+    for part in shown:
+        width = part.bytes / top
+        if width >= _SEEN:
+            yield rect(at / top, y, width, height, f"part {part.colour}", f"{part.name}: {size(part.bytes)}")
+        if width >= least:
+            yield text(at / top + width / 2, y + height / 2 + 4.5, part.letter, "letter", "middle")
+        at += part.bytes
 
 
 def letter(at: int) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup
 
 from bundler.report.figures import duration, on_axis, short, size, ticks
-from bundler.report.parts import SEEN, Part, shared, words
+from bundler.report.parts import Part, in_a_row, shared, words
 from bundler.report.svg import figure, line, rect, text
 
 _ROW, _BAR = 46, 20
@@ -121,14 +121,7 @@ def _machines(machines: Sequence[Machine]) -> Iterator[Markup]:
         y = row * _ROW + 20
         yield text(0, y - 6, short(one.name), "label strong", "start")
         yield text(1, y - 6, one.size, "label strong", "end")
-        at = 0
-        for part in one.parts:
-            width = part.bytes / top
-            if width >= SEEN:
-                yield rect(at / top, y, width, _BAR, f"part {part.colour}", f"{part.name}: {size(part.bytes)}")
-            if width >= _LETTER:
-                yield text(at / top + width / 2, y + 14.5, part.letter, "letter", "middle")
-            at += part.bytes
+        yield from in_a_row(one.parts, top, y, _BAR, _LETTER)
 
 
 def time(found: Mapping[str, Any] | None) -> Time | None:

@@ -40,8 +40,8 @@ def together(plan: Mapping[str, Any]) -> MemoryBar | None:
 
 
 def problems(server: Mapping[str, Any]) -> tuple[str, ...]:
-    """Why a server would not start; in a plan of an older program they stand in `per_gpu` alone."""
-    return tuple(server.get("problems") or server["per_gpu"].get("problems") or ())
+    """Why a server would not start, or not answer."""
+    return tuple(server["problems"])
 
 
 def _view(name: str, one: Mapping[str, Any], gpu_bytes: int) -> ServerView:

@@ -28,9 +28,7 @@ def figure(title: str, description: str, height: float, children: Iterable[Marku
     return element("svg", attributes, element("title", {}, title), element("desc", {}, description), *children)
 
 
-def rect(
-    x: float, y: float, width: float, height: float, kind: str, tip: str = "", *, rounded: float | None = None
-) -> Markup:
+def rect(x: float, y: float, width: float, height: float, kind: str, tip: str = "") -> Markup:
     """A box: x and width as shares, y and height in pixels. `tip` shows under the pointer."""
     attributes: dict[str, object] = {
         "class": kind,
@@ -38,7 +36,6 @@ def rect(
         "y": f"{y:g}",
         "width": share(max(0.0, width)),
         "height": f"{height:g}",
-        "rx": rounded,
     }
     return element("rect", attributes, *([element("title", {}, tip)] if tip else []))
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
-from trips import SIZES, assert_same, taken, written
+from trips import SIZES, assert_same, taken, unpacked, written
 
 from bundler.core.events import Silence
 from bundler.media.leftovers import PATIENCE, leftovers
@@ -83,10 +82,7 @@ def test_a_bundle_that_came_by_media_and_is_dropped_leaves_nothing(media: list[P
 def test_gc_keeps_what_tar_unpacked_and_was_not_imported_yet(
     source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
 ) -> None:
-    place = tmp_path / "place"
-    place.mkdir()
-    for path in media:
-        subprocess.run(["tar", "-xf", str(path), "-C", str(place)], check=True)
+    place = unpacked(tmp_path / "place", media)
     assert gc(Store.open(place), Silence()).imports.files == 0
     assert unfinished(taken(place, place), place) is None
     assert_same(source, bundle, place)

@@ -13,14 +13,12 @@ from bundler.core.digest import Digest
 from bundler.core.events import Silence
 from bundler.core.reference import BundleName
 from bundler.engine.docker import DockerEngine
-from bundler.engine.errors import EngineFailed
 from bundler.manifest.lock import Mount, Workload
 from bundler.operations.jobs import WorkloadFailed, run_job
 from bundler.operations.release import NameTaken, Release
 from bundler.operations.release_record import JobRecord, read_job
 from bundler.operations.services import NotReady, bring_up
 from bundler.operations.up import outdate_below
-from bundler.workloads import labels
 from bundler.workloads.container import ContainerSpec, container
 from scripts.world.engine import Engine
 from scripts.world.node import Node
@@ -166,22 +164,6 @@ def test_an_unfinished_record_is_not_taken_for_a_result(engine: DockerEngine, re
     assert run_job("train", job(release, loaded, WRITE), MADE_FROM, release, engine, Silence()).ran
 
 
-def test_a_job_can_not_reach_a_network_or_write_outside_its_output(
-    engine: DockerEngine, release: Release, loaded: str
-) -> None:
-    code = (
-        "import os,socket\n"
-        "assert os.getuid() == 1000\n"
-        "assert len(open('/proc/net/route').readlines()) == 1\n"
-        "assert socket.gethostbyname(socket.gethostname()) == '127.0.0.1'\n"
-        "for path in ('/x', '/opt/x', '/bundle/x'):\n"
-        "    try: open(path, 'w'); raise SystemExit(path)\n"
-        "    except OSError: pass\n"
-        "assert 'CapEff:\\t0000000000000000' in open('/proc/self/status').read()"
-    )
-    assert run_job("train", job(release, loaded, code), MADE_FROM, release, engine, Silence()).ran
-
-
 def test_results_are_readable_by_others_whatever_mode_the_job_gave_them(
     engine: DockerEngine, release: Release, loaded: str
 ) -> None:
@@ -197,27 +179,6 @@ def bring(service: Workload, release: Release, engine: DockerEngine, image: str,
 
 
 SERVICE = Workload("serve", "python", "base", SERVER, port=18080)
-
-
-@pytest.mark.usefixtures("on_the_node")
-def test_a_service_is_started_once_and_comes_back_when_it_is_gone(
-    engine: DockerEngine, release: Release, loaded: str
-) -> None:
-    assert bring(SERVICE, release, engine, loaded)
-    assert not bring(SERVICE, release, engine, loaded)
-    engine.remove("bundle-small--serve--proxy")
-    assert bring(SERVICE, release, engine, loaded)
-
-
-@pytest.mark.usefixtures("on_the_node")
-def test_a_service_that_dies_while_it_starts_shows_why_at_once(
-    engine: DockerEngine, release: Release, loaded: str
-) -> None:
-    dying = replace(SERVICE, command=("python3", "-c", "raise SystemExit('unrecognized arguments: --reasoning')"))
-    with pytest.raises(WorkloadFailed) as failure:
-        bring(dying, release, engine, loaded, timeout=600)
-    assert "the service serve of small failed" in failure.value.what
-    assert "unrecognized arguments" in (failure.value.because or "")
 
 
 @pytest.mark.usefixtures("on_the_node")
@@ -316,15 +277,3 @@ def test_what_was_made_from_results_is_made_again_when_they_are(
     assert not run("apart")
     assert (release.results("merge") / "model").read_text() == "x"
     assert len(list(release.results("merge").parent.glob("merge.*/model"))) == 1
-
-
-def test_a_network_that_is_not_ours_or_only_sounds_alike_is_not_taken_for_ours(
-    engine: DockerEngine, node: Node
-) -> None:
-    ours = {labels.BUNDLE: "small"}
-    engine.ensure_network("bundle-smaxl--inner", ours, internal=True)
-    engine.ensure_network("bundle-sma.l--inner", ours, internal=True)
-    listed = node.engine.docker("network", "ls", "--format", "{{.Name}}").stdout.split()
-    assert {"bundle-smaxl--inner", "bundle-sma.l--inner"} <= set(listed)
-    with pytest.raises(EngineFailed, match="did not make"):
-        engine.ensure_network("bundle-smaxl--inner", ours, internal=False)

@@ -13,7 +13,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from trips import SIZES, VOLUME, assert_same, assert_unlisted, taken, written
+from trips import SIZES, VOLUME, assert_same, assert_unlisted, taken, unpacked, written
 
 from bundler.core.descriptor import Descriptor
 from bundler.core.errors import NoSpace
@@ -106,10 +106,7 @@ def test_a_directory_of_volumes_is_taken_in_one_call_and_again(
 def test_tar_xf_of_all_volumes_is_the_same_store_once_it_is_imported_in_place(
     source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
 ) -> None:
-    target = tmp_path / "target"
-    target.mkdir()
-    for path in reversed(media):
-        subprocess.run(["tar", "-xf", str(path), "-C", str(target)], check=True)
+    target = unpacked(tmp_path / "target", reversed(media))
     for _ in range(2):
         assert unfinished(taken(target, target), target) is None
         assert_same(source, bundle, target)
@@ -118,11 +115,8 @@ def test_tar_xf_of_all_volumes_is_the_same_store_once_it_is_imported_in_place(
 def test_an_unpacked_directory_is_taken_into_another_store(
     source: Store, bundle: BundleEntry, media: list[Path], tmp_path: Path
 ) -> None:
-    unpacked = tmp_path / "unpacked"
-    unpacked.mkdir()
-    for path in media:
-        subprocess.run(["tar", "-xf", str(path), "-C", str(unpacked)], check=True)
-    assert unfinished(taken(tmp_path / "target", unpacked), tmp_path) is None
+    place = unpacked(tmp_path / "place", media)
+    assert unfinished(taken(tmp_path / "target", place), tmp_path) is None
     assert_same(source, bundle, tmp_path / "target")
 
 

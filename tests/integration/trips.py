@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from bundler.core.events import Silence
@@ -22,6 +24,14 @@ def written(source: Store, bundle: BundleEntry, *places: Path, size: int | None 
 
 def taken(store: Path, *sources: Path) -> ImportResult:
     return import_volumes(sources, store, Silence())
+
+
+def unpacked(place: Path, volumes: Iterable[Path]) -> Path:
+    """The volumes as people without us take them: one `tar -xf` after the other, into one directory."""
+    place.mkdir()
+    for path in volumes:
+        subprocess.run(["tar", "-xf", str(path), "-C", str(place)], check=True)
+    return place
 
 
 def assert_same(source: Store, bundle: BundleEntry, target: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 import bundler
 from bundler.agent.executable import executable
+from bundler.cli.main import VERBS
 
 PACKAGE = Path(bundler.__file__).parent
 
@@ -122,6 +123,27 @@ def test_a_verb_of_the_node_runs_on_a_python_that_has_nothing_installed(agent: P
     code = f"import importlib, sys; sys.path.insert(0, {str(agent)!r}); importlib.import_module({verb!r})"
     result = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
+
+
+OF_THE_INTERNET = {"schema", "lock", "build", "plan"}
+"""The verbs that need pydantic or YAML."""
+
+
+@pytest.mark.parametrize("verb", sorted(OF_THE_INTERNET))
+def test_a_verb_of_the_other_machine_says_so_when_the_agent_is_asked_for_it(agent: Path, verb: str) -> None:
+    """A missing library was told as a fault in bundle itself, to be sent to its maintainer."""
+    told = subprocess.run([sys.executable, "-I", "-S", str(agent), verb], capture_output=True, text=True, check=False)
+    assert told.returncode == 2
+    assert "is not there, and this verb needs it\n" in told.stderr
+    assert "on the machine with internet" in told.stderr
+
+
+@pytest.mark.parametrize("verb", sorted({verb for verbs in VERBS.values() for verb in verbs} - OF_THE_INTERNET))
+def test_every_other_verb_is_there(agent: Path, verb: str) -> None:
+    told = subprocess.run(
+        [sys.executable, "-I", "-S", str(agent), verb, "--help"], capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stderr) == (0, "")
 
 
 def test_the_agent_is_the_same_bytes_each_time_so_that_a_bundle_keeps_its_identity() -> None:

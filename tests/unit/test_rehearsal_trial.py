@@ -149,6 +149,9 @@ def test_the_probe_is_asked_for_every_package_that_the_lock_names_and_for_what_t
     assert pinned["without_gpus"] is True
     assert "bitsandbytes" in imports(TRAIN)
     assert "deepspeed" not in imports(TRAIN)
+    assert "flash_attn" in imports(replace(TRAIN, files={"train.yaml": "flash_attn: fa2\n"}))
+    quiet = replace(TRAIN, files={"train.yaml": "flash_attn: sdpa\nuse_swanlab: false\n"})
+    assert not {"flash_attn", "swanlab"} & {*imports(quiet)}, "what is switched off is not imported"
     unpinned = plan(SERVE, image(store), Machine(4))
     assert unpinned["packages"] == ["torch", "transformers", "vllm"]
     assert unpinned["arguments"] == list(SERVE.command)

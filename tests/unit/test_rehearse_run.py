@@ -19,12 +19,14 @@ from bundler.engine.errors import EngineFailed, NoEngine
 from bundler.manifest.lock import Hardware, Lock, LockedImage, Workload
 from bundler.node.facts import Gpu
 from bundler.node.findings import Finding, Severity
+from bundler.operations.record import record
 from bundler.operations.rehearsal_place import Place
-from bundler.operations.rehearse import ANSWER, STEP, _Run, usable
+from bundler.operations.rehearse import ANSWER, STEP, _Run, rehearse, usable
 from bundler.rehearsal.report import Report, parse
 from bundler.rehearsal.trial import Machine
+from bundler.store.contents import read_lock
 from bundler.store.layout import Store
-from tests.bundles import make_lock
+from tests.bundles import make_bundle, make_lock
 
 NO_PYTHON = 'runc create failed: exec: "python3": executable file not found in $PATH: unknown'
 BLOB = Descriptor.of(b"{}", OCI_MANIFEST)
@@ -105,6 +107,24 @@ def test_evaluations_are_told_as_not_tried(lock: Lock) -> None:
     assert findings(replace(lock, evaluations=(job,)), Containers(), TRAIN)["evaluate-base/probe"].severity is (
         Severity.NOT_TRIED
     )
+
+
+def test_a_container_that_a_killed_rehearsal_left_is_gone_before_gpus_count_as_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may hold the memory of all of them: neither a step nor an answer would be tried, for want of GPUs."""
+    store, removed = Store.create(tmp_path), list[str]()
+    store.put(b"{}", OCI_MANIFEST)
+    bundle = record(replace(read_lock(store, make_bundle(store)), images=(IMAGE,), workloads=(TRAIN,)), store)
+    engine = SimpleNamespace(list_containers=lambda _: [{"Id": "left"}], remove=removed.append)
+
+    def read(*_: object) -> None:
+        raise InterruptedError(*removed)
+
+    monkeypatch.setattr(DockerEngine, "connect", lambda: engine)
+    monkeypatch.setattr("bundler.operations.rehearse.read_facts", read)
+    with pytest.raises(InterruptedError, match="left"):
+        rehearse(store, bundle, Silence())
 
 
 @pytest.mark.parametrize(

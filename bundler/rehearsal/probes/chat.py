@@ -1,4 +1,4 @@
-"""One answer of a service, inside its own container without a network: `python3 chat.py`, with the question on stdin.
+"""One answer of a service, inside its own container without a network: `python3 chat.py`, beside its plan.
 
 Starts the command that would run on the node, waits on the loopback until it is healthy, asks, and ends it.
 """
